@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The flag service, the user service, audit, streams, and their stores.
+
+pub mod token;
