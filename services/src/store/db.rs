@@ -1,0 +1,532 @@
+//! The database as the repositories see it: transactions, statements, values and rows.
+//!
+//! Statements are written once, in the dialect SQLite and PostgreSQL share: `$1` placeholders, `ON CONFLICT`,
+//! `RETURNING`, times as microseconds since 1970 in a 64-bit integer, JSON as text, booleans as 0 or 1. They are
+//! `&'static str`, so that nothing a user sent can become part of one.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::sqlite::{self, Sqlite};
+
+/// Where the database is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatabaseUrl {
+    /// An SQLite file; it and its folder are made where they do not exist.
+    SqliteFile(PathBuf),
+    /// An SQLite file in a new temporary folder that is removed when the database is closed.
+    SqliteTemporary,
+}
+
+impl DatabaseUrl {
+    /// Reads `sqlite:PATH`, `sqlite://PATH` or `sqlite::temporary:`.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] that says what is accepted. The address is not repeated: it may hold a password.
+    pub fn parse(url: &str) -> Result<Self, StoreError> {
+        let Some(rest) = url.strip_prefix("sqlite:") else {
+            return Err(StoreError::Refused(
+                "the database address must start with \"sqlite:\", as in \"sqlite:data/flagstone.db\""
+                    .to_owned(),
+            ));
+        };
+        match rest.strip_prefix("//").unwrap_or(rest) {
+            ":temporary:" => Ok(Self::SqliteTemporary),
+            "" | ":memory:" => Err(StoreError::Refused(
+                "the database address names no file: write \"sqlite:PATH\", or \"sqlite::temporary:\" for one that is thrown away"
+                    .to_owned(),
+            )),
+            path => Ok(Self::SqliteFile(PathBuf::from(path))),
+        }
+    }
+}
+
+/// How a database is opened and how long it may take.
+#[derive(Clone)]
+pub struct DatabaseOptions {
+    /// Where it is.
+    pub url: DatabaseUrl,
+    /// Longest wait for a connection and for each statement; afterwards [`StoreError::Unavailable`].
+    pub statement_timeout: Duration,
+    /// How long SQLite waits for another process's lock before it gives up.
+    pub busy_timeout: Duration,
+    /// Connections that only read.
+    pub readers: usize,
+    /// Callers that may wait for a connection; further ones get [`StoreError::Unavailable`] at once.
+    pub queue: usize,
+    /// Told how long every operation took.
+    pub observer: Arc<dyn QueryObserver>,
+}
+
+impl DatabaseOptions {
+    /// The defaults: statements 5 s, locks 2 s, 3 readers, 1,024 waiting callers.
+    pub fn new(url: DatabaseUrl) -> Self {
+        Self {
+            url,
+            statement_timeout: Duration::from_secs(5),
+            busy_timeout: Duration::from_secs(2),
+            readers: 3,
+            queue: 1_024,
+            observer: Arc::new(Unobserved),
+        }
+    }
+}
+
+/// What kind of work a database operation was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum QueryKind {
+    /// Opening a transaction, the wait for a connection included.
+    Begin,
+    /// A statement that answers rows.
+    Query,
+    /// A statement that answers a count.
+    Execute,
+    /// A commit, `fsync` included.
+    Commit,
+}
+
+impl QueryKind {
+    /// Every kind, in the order above.
+    pub const ALL: [Self; 4] = [Self::Begin, Self::Query, Self::Execute, Self::Commit];
+
+    /// The name in a metric's label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Begin => "begin",
+            Self::Query => "query",
+            Self::Execute => "execute",
+            Self::Commit => "commit",
+        }
+    }
+}
+
+/// Sees how long database operations take. Called on the caller's task: it must not block.
+pub trait QueryObserver: Send + Sync {
+    /// One operation ended, well or not.
+    fn observe(&self, kind: QueryKind, duration: Duration);
+}
+
+/// An observer that looks away.
+#[derive(Debug)]
+pub struct Unobserved;
+
+impl QueryObserver for Unobserved {
+    fn observe(&self, _kind: QueryKind, _duration: Duration) {}
+}
+
+/// Why the store did not do as asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The database cannot be used now: locked, unreadable, full, overloaded, closed, or slower than allowed.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(String),
+    /// The statement breaks a constraint of the schema.
+    #[error("{kind:?} constraint: {detail}")]
+    Constraint {
+        /// Which sort of constraint.
+        kind: Constraint,
+        /// What the database said; names columns, never values.
+        detail: String,
+    },
+    /// The database must not be opened: damaged, made by a newer version, or altered.
+    #[error("{0}")]
+    Refused(String),
+    /// A statement or a stored value that this program got wrong.
+    #[error("statement failed: {0}")]
+    Statement(String),
+}
+
+/// The sort of constraint a statement broke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Constraint {
+    /// A value that may stand once was there already.
+    Unique,
+    /// A row that others refer to, or that refers to none.
+    ForeignKey,
+    /// Anything else: `CHECK`, `NOT NULL`, a trigger.
+    Other,
+}
+
+impl StoreError {
+    /// Whether the statement failed because such a row exists already.
+    pub fn is_unique(&self) -> bool {
+        matches!(self, Self::Constraint { kind: Constraint::Unique, .. })
+    }
+}
+
+/// A value on its way into or out of the database.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// SQL `NULL`.
+    Null,
+    /// A 64-bit integer; also booleans and times.
+    Integer(i64),
+    /// A floating-point number.
+    Real(f64),
+    /// Text.
+    Text(String),
+    /// Bytes.
+    Blob(Vec<u8>),
+}
+
+/// Builds the parameters of a statement: `params![id, name]`.
+macro_rules! params {
+    ($($value:expr),* $(,)?) => { vec![$($crate::store::Value::from($value)),*] };
+}
+pub(crate) use params;
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Integer(value)
+    }
+}
+
+impl From<u32> for Value {
+    fn from(value: u32) -> Self {
+        Self::Integer(i64::from(value))
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Self::Integer(i64::from(value))
+    }
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Self::Text(value.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(value: String) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl From<&String> for Value {
+    fn from(value: &String) -> Self {
+        Self::Text(value.clone())
+    }
+}
+
+impl From<&[u8]> for Value {
+    fn from(value: &[u8]) -> Self {
+        Self::Blob(value.to_vec())
+    }
+}
+
+impl From<&[u8; 32]> for Value {
+    fn from(value: &[u8; 32]) -> Self {
+        Self::Blob(value.to_vec())
+    }
+}
+
+impl From<Vec<u8>> for Value {
+    fn from(value: Vec<u8>) -> Self {
+        Self::Blob(value)
+    }
+}
+
+impl From<Uuid> for Value {
+    fn from(value: Uuid) -> Self {
+        Self::Text(value.to_string())
+    }
+}
+
+impl From<Timestamp> for Value {
+    fn from(value: Timestamp) -> Self {
+        Self::Integer(value.as_microsecond())
+    }
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
+/// A type that a column can be read as.
+pub trait FromValue: Sized {
+    /// The value as this type, or what it was instead.
+    ///
+    /// # Errors
+    /// What was found where another type was expected.
+    fn from_value(value: &Value) -> Result<Self, &'static str>;
+}
+
+impl FromValue for i64 {
+    fn from_value(value: &Value) -> Result<Self, &'static str> {
+        if let Value::Integer(value) = value { Ok(*value) } else { Err("not an integer") }
+    }
+}
+
+impl FromValue for u64 {
+    fn from_value(value: &Value) -> Result<Self, &'static str> {
+        i64::from_value(value)?.try_into().map_err(|_| "a negative number")
+    }
+}
+
+impl FromValue for u32 {
+    fn from_value(value: &Value) -> Result<Self, &'static str> {
+        i64::from_value(value)?.try_into().map_err(|_| "a number out of range")
+    }
+}
+
+impl FromValue for bool {
+    fn from_value(value: &Value) -> Result<Self, &'static str> {
+        Ok(i64::from_value(value)? != 0)
+    }
+}
+
+impl FromValue for String {
+    fn from_value(value: &Value) -> Result<Self, &'static str> {
+        if let Value::Text(value) = value { Ok(value.clone()) } else { Err("not text") }
+    }
+}
+
+impl FromValue for Vec<u8> {
+    fn from_value(value: &Value) -> Result<Self, &'static str> {
+        if let Value::Blob(value) = value { Ok(value.clone()) } else { Err("not bytes") }
+    }
+}
+
+impl FromValue for [u8; 32] {
+    fn from_value(value: &Value) -> Result<Self, &'static str> {
+        if let Value::Blob(value) = value {
+            value.as_slice().try_into().map_err(|_| "not 32 bytes")
+        } else {
+            Err("not bytes")
+        }
+    }
+}
+
+impl FromValue for Uuid {
+    fn from_value(value: &Value) -> Result<Self, &'static str> {
+        if let Value::Text(value) = value {
+            Self::parse_str(value).map_err(|_| "not a UUID")
+        } else {
+            Err("not text")
+        }
+    }
+}
+
+impl FromValue for Timestamp {
+    fn from_value(value: &Value) -> Result<Self, &'static str> {
+        Self::from_microsecond(i64::from_value(value)?).map_err(|_| "a time out of range")
+    }
+}
+
+impl<T: FromValue> FromValue for Option<T> {
+    fn from_value(value: &Value) -> Result<Self, &'static str> {
+        if *value == Value::Null { Ok(None) } else { T::from_value(value).map(Some) }
+    }
+}
+
+/// One row of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row(pub(crate) Vec<Value>);
+
+impl Row {
+    /// The column at `index`, counted from 0 in the order of the `SELECT`.
+    ///
+    /// # Errors
+    /// [`StoreError::Statement`] where there is no such column or it holds another type.
+    pub fn get<T: FromValue>(&self, index: usize) -> Result<T, StoreError> {
+        let value = self.0.get(index).ok_or_else(|| StoreError::Statement(format!("no column {index}")))?;
+        T::from_value(value).map_err(|found| StoreError::Statement(format!("column {index} is {found}")))
+    }
+}
+
+/// A handle on the database; clones share it.
+#[derive(Clone)]
+pub struct Db {
+    backend: Backend,
+    observer: Arc<dyn QueryObserver>,
+}
+
+#[derive(Clone)]
+enum Backend {
+    Sqlite(Arc<Sqlite>),
+}
+
+impl Db {
+    /// Opens the database and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] for a damaged file, a newer schema or an altered migration;
+    /// [`StoreError::Unavailable`] where it cannot be reached or is locked.
+    pub async fn open(options: DatabaseOptions) -> Result<Self, StoreError> {
+        let observer = options.observer.clone();
+        let db = Self { backend: Backend::Sqlite(Arc::new(Sqlite::open(options).await?)), observer };
+        super::migrations::run(&db).await?;
+        Ok(db)
+    }
+
+    /// Begins a transaction that may write; there is one at a time. Dropping it rolls back.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn begin(&self) -> Result<Transaction, StoreError> {
+        self.connect(sqlite::Access::Write).await.map(Transaction)
+    }
+
+    /// Begins a transaction that sees one state of the database and changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn read(&self) -> Result<ReadTransaction, StoreError> {
+        self.connect(sqlite::Access::Read).await.map(ReadTransaction)
+    }
+
+    /// Waits for running transactions and closes the database. Later calls answer [`StoreError::Unavailable`].
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] where transactions are still open at the deadline.
+    pub async fn close(&self, deadline: Duration) -> Result<(), StoreError> {
+        match &self.backend {
+            Backend::Sqlite(sqlite) => sqlite.close(deadline).await,
+        }
+    }
+
+    async fn connect(&self, access: sqlite::Access) -> Result<Connection, StoreError> {
+        let started = Instant::now();
+        let lease = match &self.backend {
+            Backend::Sqlite(sqlite) => sqlite.begin(access).await,
+        };
+        self.observer.observe(QueryKind::Begin, started.elapsed());
+        Ok(Connection { lease: Lease::Sqlite(lease?), observer: self.observer.clone() })
+    }
+}
+
+impl std::fmt::Debug for Db {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Db").finish_non_exhaustive()
+    }
+}
+
+/// A connection with an open transaction.
+pub struct Connection {
+    lease: Lease,
+    observer: Arc<dyn QueryObserver>,
+}
+
+enum Lease {
+    Sqlite(sqlite::Lease),
+}
+
+impl Connection {
+    async fn query(&mut self, sql: &'static str, params: Vec<Value>) -> Result<Vec<Row>, StoreError> {
+        let started = Instant::now();
+        let rows = match &mut self.lease {
+            Lease::Sqlite(lease) => lease.query(sql, params).await,
+        };
+        self.observer.observe(QueryKind::Query, started.elapsed());
+        rows
+    }
+
+    async fn execute(&mut self, sql: &'static str, params: Vec<Value>) -> Result<u64, StoreError> {
+        let started = Instant::now();
+        let count = match &mut self.lease {
+            Lease::Sqlite(lease) => lease.execute(sql, params).await,
+        };
+        self.observer.observe(QueryKind::Execute, started.elapsed());
+        count
+    }
+
+    async fn commit(&mut self) -> Result<(), StoreError> {
+        let started = Instant::now();
+        let outcome = match &mut self.lease {
+            Lease::Sqlite(lease) => lease.commit().await,
+        };
+        self.observer.observe(QueryKind::Commit, started.elapsed());
+        outcome
+    }
+}
+
+/// What can answer a query: both kinds of transaction. Repositories that only read take `&mut impl Executor`.
+pub trait Executor: Send {
+    /// The connection the transaction runs on.
+    #[doc(hidden)]
+    fn connection(&mut self) -> &mut Connection;
+
+    /// All rows a statement answers.
+    fn query(
+        &mut self,
+        sql: &'static str,
+        params: Vec<Value>,
+    ) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send {
+        self.connection().query(sql, params)
+    }
+
+    /// The first row a statement answers, if any.
+    fn query_optional(
+        &mut self,
+        sql: &'static str,
+        params: Vec<Value>,
+    ) -> impl Future<Output = Result<Option<Row>, StoreError>> + Send {
+        let rows = self.connection().query(sql, params);
+        async { Ok(rows.await?.into_iter().next()) }
+    }
+
+    /// The first row of a statement that always answers one.
+    fn query_one(
+        &mut self,
+        sql: &'static str,
+        params: Vec<Value>,
+    ) -> impl Future<Output = Result<Row, StoreError>> + Send {
+        let row = self.query_optional(sql, params);
+        async { row.await?.ok_or_else(|| StoreError::Statement("no row".to_owned())) }
+    }
+}
+
+/// A transaction that may write. Nothing of it stays unless [`Transaction::commit`] answers.
+pub struct Transaction(Connection);
+
+impl Transaction {
+    /// Runs a statement and answers how many rows it changed.
+    ///
+    /// # Errors
+    /// Any [`StoreError`]; the transaction can go on after [`StoreError::Constraint`] only.
+    pub async fn execute(&mut self, sql: &'static str, params: Vec<Value>) -> Result<u64, StoreError> {
+        self.0.execute(sql, params).await
+    }
+
+    /// Runs several statements that take no parameters: a migration.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub(super) async fn batch(&mut self, sql: &'static str) -> Result<(), StoreError> {
+        match &mut self.0.lease {
+            Lease::Sqlite(lease) => lease.batch(sql).await,
+        }
+    }
+
+    /// Makes the changes durable and visible to others.
+    ///
+    /// # Errors
+    /// Any [`StoreError`]; after [`StoreError::Unavailable`] because of a deadline they may or may not be durable.
+    pub async fn commit(mut self) -> Result<(), StoreError> {
+        self.0.commit().await
+    }
+}
+
+impl Executor for Transaction {
+    fn connection(&mut self) -> &mut Connection {
+        &mut self.0
+    }
+}
+
+/// A transaction that only reads.
+pub struct ReadTransaction(Connection);
+
+impl Executor for ReadTransaction {
+    fn connection(&mut self) -> &mut Connection {
+        &mut self.0
+    }
+}
