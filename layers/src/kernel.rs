@@ -1,0 +1,44 @@
+//! The vocabulary every layer speaks.
+//!
+//! - [`Exchange`]: what is known of one request, shared by all who see it.
+//! - [`Hook`]: a layer that decides on the request's head, touches the response's head or notes the end.
+//!   Neighbouring hooks run in one loop and one future ([`chain`]).
+//! - [`Next`] and [`Handler`]: what a layer that needs the whole service wraps.
+//! - [`Body`]: one body type, with an inline tail that runs the end hooks.
+//! - [`LayerSpec`], [`Registry`]: how a layer describes itself to a pipeline;
+//!   [`RouteSpec`], [`Access`], [`Principal`]: how routes and authenticators do.
+
+mod body;
+mod chain;
+mod exchange;
+mod hook;
+mod next;
+mod principal;
+mod problem;
+mod request;
+mod resources;
+mod route;
+mod spec;
+mod standalone;
+mod stats;
+
+pub use self::{
+    body::{Body, BodyError, BodyLimit},
+    chain::{Instance, chain, chain_unfused},
+    exchange::{Client, Exchange, Generation, Matched, RequestId, Stopped},
+    hook::{Ended, Flow, Hook, HookState, Outcome, Slot},
+    next::{BoxError, Call, Handler, Next, Response, handler},
+    principal::{
+        AuthFailure, Authentication, Authenticator, Credential, Principal, PrincipalKind, PrincipalSet,
+    },
+    problem::{Fault, Problem},
+    request::{Request, RequestHead, ResponseHead},
+    resources::Resources,
+    route::{Access, RouteSpec, Run},
+    spec::{
+        Around, Carry, Fact, Finding, LayerSpec, Order, Parsed, PrepareContext, PrepareError, Prepared,
+        PreparedHook, Registered, Registry, Severity, StateSource, WrapContext,
+    },
+    standalone::{Standalone, StandaloneService},
+    stats::Stats,
+};

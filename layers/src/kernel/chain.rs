@@ -1,0 +1,316 @@
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use http::{HeaderValue, StatusCode, header::ALLOW};
+
+use super::{
+    body::Tail,
+    exchange::Exchange,
+    hook::{Ended, ErasedFlow, ErasedHook, Slots, Waited},
+    next::{Call, Handler, Next, Response},
+    request::{Request, RequestHead, ResponseHead},
+    spec::{Prepared, WrapContext},
+    stats::Stats,
+};
+
+/// A prepared layer under its name, as a chain uses it.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it does.
+    pub prepared: Prepared,
+    /// Whether it only counts and logs what it would have refused.
+    pub observe: bool,
+    /// What it did.
+    pub stats: Arc<Stats>,
+}
+
+/// Builds a chain, the first instance outermost, around an endpoint. Neighbouring hooks become one [`Handler`].
+pub fn chain(instances: &[Instance], endpoint: Next) -> Next {
+    build(instances, endpoint, Group::MAX)
+}
+
+/// As [`chain`], with each hook on its own: what fusing is held against.
+pub fn chain_unfused(instances: &[Instance], endpoint: Next) -> Next {
+    build(instances, endpoint, 1)
+}
+
+fn build(instances: &[Instance], endpoint: Next, group_size: usize) -> Next {
+    let mut next = Next::new(Endpoint { inner: endpoint });
+    let mut hooks = Vec::new();
+    for instance in instances.iter().rev() {
+        match &instance.prepared {
+            Prepared::Hook(hook) => {
+                if hooks.len() == group_size {
+                    next = Group::close(&mut hooks, next);
+                }
+                hooks.push(Entry {
+                    name: instance.name.clone(),
+                    hook: hook.0.clone(),
+                    observe: instance.observe,
+                    stats: instance.stats.clone(),
+                });
+            }
+            Prepared::Around(around) => {
+                next = Group::close(&mut hooks, next);
+                let context = WrapContext {
+                    name: instance.name.clone(),
+                    observe: instance.observe,
+                    stats: instance.stats.clone(),
+                };
+                next = around.wrap(next, &context);
+            }
+        }
+    }
+    Group::close(&mut hooks, next)
+}
+
+/// The innermost place of a chain: it keeps preflights from the handler.
+struct Endpoint {
+    inner: Next,
+}
+
+/// Neighbouring hooks around what is inside.
+struct Group {
+    hooks: Arc<Hooks>,
+    inner: Next,
+}
+
+struct Hooks {
+    entries: Box<[Entry]>,
+    ends: Option<Arc<Ends>>,
+}
+
+struct Entry {
+    name: Arc<str>,
+    hook: Arc<dyn ErasedHook>,
+    observe: bool,
+    stats: Arc<Stats>,
+}
+
+/// The hooks of a group that note the end, with their places in it.
+pub(super) struct Ends(Box<[(usize, Arc<dyn ErasedHook>)]>);
+
+/// How far one request came in a group: which hooks continued, and what they remember.
+#[derive(Default)]
+struct Progress {
+    next: usize,
+    mask: u64,
+    slots: Slots,
+}
+
+enum Forward {
+    Through,
+    Stopped(Box<Response>),
+    Waiting(Waiting),
+}
+
+type Waiting = Pin<Box<dyn Future<Output = Waited> + Send>>;
+
+// === impl Endpoint ===
+
+impl Handler for Endpoint {
+    fn call(&self, request: Request) -> Call {
+        if !request.exchange().is_preflight() {
+            return self.inner.call(request);
+        }
+        // No layer answered the preflight: nothing is allowed to other origins, and the handler must not run.
+        let mut response = Response::default();
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("OPTIONS"));
+        Call::Ready(response)
+    }
+}
+
+// === impl Group ===
+
+impl Group {
+    /// The most hooks in one group: the bits of its mask.
+    const MAX: usize = 64;
+
+    /// Makes a group of the hooks gathered so far (innermost first), if there are any.
+    fn close(hooks: &mut Vec<Entry>, inner: Next) -> Next {
+        if hooks.is_empty() {
+            return inner;
+        }
+        hooks.reverse();
+        let ends: Box<[_]> = hooks
+            .iter()
+            .enumerate()
+            .filter(|(_, entry)| entry.hook.ends())
+            .map(|(index, entry)| (index, entry.hook.clone()))
+            .collect();
+        let ends = (!ends.is_empty()).then(|| Arc::new(Ends(ends)));
+        Next::new(Self { hooks: Arc::new(Hooks { entries: std::mem::take(hooks).into(), ends }), inner })
+    }
+}
+
+impl Handler for Group {
+    fn call(&self, mut request: Request) -> Call {
+        let mut progress = Progress::default();
+        match self.hooks.forward(request.head_mut(), &mut progress) {
+            Forward::Through => self.enter(request, progress, None),
+            Forward::Stopped(response) => Call::Ready(self.hooks.refuse(progress, None, &request, *response)),
+            Forward::Waiting(future) => self.wait(request, progress, future),
+        }
+    }
+}
+
+impl Group {
+    /// All hooks let the request through: on to what is inside.
+    fn enter(&self, mut request: Request, progress: Progress, tail: Option<Tail>) -> Call {
+        request.apply_limit();
+        let exchange = request.exchange().clone();
+        let tail = self.hooks.tail(tail, &progress, &exchange);
+        match self.inner.call(request) {
+            Call::Ready(response) => Call::Ready(self.hooks.back(progress, tail, &exchange, response)),
+            Call::Future(future) => {
+                let hooks = self.hooks.clone();
+                Call::Future(Box::pin(async move {
+                    let response = future.await;
+                    hooks.back(progress, tail, &exchange, response)
+                }))
+            }
+        }
+    }
+
+    /// A hook has to wait: the rest of the request's way is a future. The client may go away meanwhile, and those that
+    /// continued note that end.
+    fn wait(&self, mut request: Request, mut progress: Progress, mut future: Waiting) -> Call {
+        let group = Self { hooks: self.hooks.clone(), inner: self.inner.clone() };
+        Call::Future(Box::pin(async move {
+            let mut tail = None;
+            loop {
+                tail = group.hooks.tail(tail, &progress, request.exchange());
+                let waited = future.await;
+                match group.hooks.resume(waited, request.head_mut(), &mut progress) {
+                    Forward::Through => return group.enter(request, progress, tail).wait().await,
+                    Forward::Stopped(response) => {
+                        return group.hooks.refuse(progress, tail, &request, *response);
+                    }
+                    Forward::Waiting(next) => future = next,
+                }
+            }
+        }))
+    }
+}
+
+// === impl Hooks ===
+
+impl Hooks {
+    fn forward(&self, head: &mut RequestHead, progress: &mut Progress) -> Forward {
+        while let Some(entry) = self.entries.get(progress.next) {
+            match entry.hook.on_request(head, &mut progress.slots) {
+                ErasedFlow::Continue => progress.continued(),
+                ErasedFlow::Stop(response) => match entry.stop(head.exchange(), response) {
+                    Some(response) => return Forward::Stopped(response),
+                    None => progress.next += 1,
+                },
+                ErasedFlow::Wait(future) => return Forward::Waiting(future),
+            }
+        }
+        Forward::Through
+    }
+
+    /// Goes on with what a hook that waited decided.
+    fn resume(&self, waited: Waited, head: &mut RequestHead, progress: &mut Progress) -> Forward {
+        match waited {
+            Waited::Continue(slot) => {
+                progress.slots.extend(slot);
+                progress.continued();
+            }
+            Waited::Stop(response) => {
+                if let Some(entry) = self.entries.get(progress.next)
+                    && let Some(response) = entry.stop(head.exchange(), response)
+                {
+                    return Forward::Stopped(response);
+                }
+                progress.next += 1;
+            }
+        }
+        self.forward(head, progress)
+    }
+
+    /// Lets those that continued see the response, the innermost first, and hands the end to the body.
+    fn back(
+        &self,
+        mut progress: Progress,
+        tail: Option<Tail>,
+        exchange: &Exchange,
+        mut response: Response,
+    ) -> Response {
+        let mut head = ResponseHead::new(exchange, &mut response);
+        for (index, entry) in self.entries.iter().enumerate().take(progress.next).rev() {
+            if progress.mask & (1 << index) != 0 {
+                entry.hook.on_response(&mut progress.slots, &mut head);
+            }
+        }
+        if let Some(tail) = tail {
+            let status = response.status();
+            response.body_mut().attach(tail, status);
+        }
+        response
+    }
+
+    fn refuse(
+        &self,
+        progress: Progress,
+        tail: Option<Tail>,
+        request: &Request,
+        response: Response,
+    ) -> Response {
+        let tail = self.tail(tail, &progress, request.exchange());
+        self.back(progress, tail, request.exchange(), response)
+    }
+
+    /// The tail for those that continued so far, made from an earlier one where there is one.
+    fn tail(&self, tail: Option<Tail>, progress: &Progress, exchange: &Arc<Exchange>) -> Option<Tail> {
+        let ends = self.ends.as_ref()?;
+        match tail {
+            Some(tail) => Some(tail.cover(progress.mask)),
+            None => ends.any(progress.mask).then(|| Tail::new(ends.clone(), progress.mask, exchange.clone())),
+        }
+    }
+}
+
+// === impl Entry ===
+
+impl Entry {
+    /// Counts a refusal and gives it back; in observe mode only counts it.
+    fn stop(&self, exchange: &Exchange, response: Box<Response>) -> Option<Box<Response>> {
+        if self.observe {
+            self.stats.count_observed();
+            exchange.add_observed(self.name.clone());
+            tracing::debug!(layer = %self.name, status = response.status().as_u16(), "would have refused");
+            return None;
+        }
+        self.stats.count_refused();
+        exchange.set_stopped(self.name.clone(), response.status());
+        Some(response)
+    }
+}
+
+// === impl Ends ===
+
+impl Ends {
+    fn any(&self, mask: u64) -> bool {
+        self.0.iter().any(|(index, _)| mask & (1 << index) != 0)
+    }
+
+    pub(super) fn run(&self, mask: u64, exchange: &Exchange, ended: &Ended) {
+        for (index, hook) in self.0.iter().rev() {
+            if mask & (1 << index) != 0 {
+                hook.on_end(exchange, ended);
+            }
+        }
+    }
+}
+
+// === impl Progress ===
+
+impl Progress {
+    fn continued(&mut self) {
+        self.mask |= 1 << self.next;
+        self.next += 1;
+    }
+}
