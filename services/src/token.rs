@@ -6,6 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
+use crate::error::ServiceError;
+
 /// Random bytes in a token: 256 bits cannot be guessed, so one plain hash is enough to store it
 /// (ASVS 7.2.3 asks for 128).
 const RANDOM_BYTES: usize = 32;
@@ -20,6 +22,12 @@ pub type TokenHash = [u8; 32];
 #[derive(Debug, thiserror::Error)]
 #[error("the operating system gives no random bytes: {0}")]
 pub struct RandomError(#[from] getrandom::Error);
+
+impl From<RandomError> for ServiceError {
+    fn from(error: RandomError) -> Self {
+        Self::Internal(error.to_string())
+    }
+}
 
 /// A token in clear text. It exists only on its way to whoever it was made for; `Debug` hides it.
 #[derive(Clone)]

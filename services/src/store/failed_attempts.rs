@@ -77,14 +77,15 @@ pub(crate) async fn save(
     Ok(())
 }
 
-/// Forgets a subject; false where nothing was counted.
+/// Forgets a subject.
 pub(crate) async fn clear(
     transaction: &mut Transaction,
     kind: Kind,
     subject: &str,
-) -> Result<bool, StoreError> {
+) -> Result<(), StoreError> {
     let sql = "DELETE FROM failed_attempts WHERE kind = $1 AND subject = $2";
-    Ok(transaction.execute(sql, params![kind.as_str(), subject]).await? > 0)
+    transaction.execute(sql, params![kind.as_str(), subject]).await?;
+    Ok(())
 }
 
 /// Forgets every subject whose last failure is not after `before`.

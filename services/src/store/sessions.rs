@@ -8,8 +8,18 @@ use super::users;
 use crate::accounts::{Session, User};
 use crate::token::TokenHash;
 
-const COLUMNS: &str = "sessions.id, sessions.user_id, sessions.created_at, sessions.last_seen_at, \
-                       sessions.expires_at, sessions.address, sessions.user_agent";
+/// A statement about the columns that [`session`] reads.
+macro_rules! select {
+    ($first:literal, $rest:literal) => {
+        concat!(
+            "SELECT ",
+            $first,
+            "sessions.id, sessions.user_id, sessions.created_at, sessions.last_seen_at, sessions.expires_at, \
+             sessions.address, sessions.user_agent ",
+            $rest
+        )
+    };
+}
 
 /// Adds a session.
 pub(crate) async fn insert(
@@ -41,10 +51,10 @@ pub(crate) async fn by_token_hash(
     executor: &mut impl Executor,
     token_hash: &TokenHash,
 ) -> Result<Option<(Session, User)>, StoreError> {
-    let sql = format!(
-        "SELECT users.id, users.email, users.name, users.role, users.created_at, users.updated_at, \
-         users.last_sign_in_at, {COLUMNS} FROM sessions JOIN users ON users.id = sessions.user_id \
-         WHERE sessions.token_hash = $1"
+    let sql = select!(
+        "users.id, users.email, users.name, users.role, users.created_at, users.updated_at, \
+         users.last_sign_in_at, ",
+        "FROM sessions JOIN users ON users.id = sessions.user_id WHERE sessions.token_hash = $1"
     );
     let row = executor.query_optional(sql, params![token_hash]).await?;
     row.map(|row| Ok((session(&row, users::COLUMN_COUNT)?, users::user(&row, 0)?))).transpose()
@@ -57,8 +67,9 @@ pub(crate) async fn of_user(
     now: Timestamp,
     seen_after: Timestamp,
 ) -> Result<Vec<Session>, StoreError> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM sessions WHERE user_id = $1 AND expires_at > $2 AND last_seen_at > $3 \
+    let sql = select!(
+        "",
+        "FROM sessions WHERE user_id = $1 AND expires_at > $2 AND last_seen_at > $3 \
          ORDER BY created_at DESC, id DESC"
     );
     let rows = executor.query(sql, params![user_id, now, seen_after]).await?;
@@ -81,23 +92,29 @@ pub(crate) async fn touch(
     id: Uuid,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    let touched = transaction.execute("UPDATE sessions SET last_seen_at = $2 WHERE id = $1", params![id, now]);
+    let touched =
+        transaction.execute("UPDATE sessions SET last_seen_at = $2 WHERE id = $1", params![id, now]);
     Ok(touched.await? > 0)
 }
 
-/// Deletes the session with this token and answers its id and its user's.
+/// Deletes the session with this token and answers its id.
 pub(crate) async fn delete_by_token_hash(
     transaction: &mut Transaction,
     token_hash: &TokenHash,
-) -> Result<Option<(Uuid, Uuid)>, StoreError> {
-    let sql = "DELETE FROM sessions WHERE token_hash = $1 RETURNING id, user_id";
+) -> Result<Option<Uuid>, StoreError> {
+    let sql = "DELETE FROM sessions WHERE token_hash = $1 RETURNING id";
     let row = transaction.query_optional(sql, params![token_hash]).await?;
-    row.map(|row| Ok((row.get(0)?, row.get(1)?))).transpose()
+    row.map(|row| row.get(0)).transpose()
 }
 
 /// Deletes a user's session; false where that user has no such one.
-pub(crate) async fn delete(transaction: &mut Transaction, id: Uuid, user_id: Uuid) -> Result<bool, StoreError> {
-    let deleted = transaction.execute("DELETE FROM sessions WHERE id = $1 AND user_id = $2", params![id, user_id]);
+pub(crate) async fn delete(
+    transaction: &mut Transaction,
+    id: Uuid,
+    user_id: Uuid,
+) -> Result<bool, StoreError> {
+    let deleted =
+        transaction.execute("DELETE FROM sessions WHERE id = $1 AND user_id = $2", params![id, user_id]);
     Ok(deleted.await? > 0)
 }
 

@@ -38,6 +38,7 @@ pub(crate) async fn consume(
     token_hash: &TokenHash,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    let sql = "UPDATE setup_tokens SET used_at = $2 WHERE token_hash = $1 AND used_at IS NULL AND expires_at > $2";
+    let sql =
+        "UPDATE setup_tokens SET used_at = $2 WHERE token_hash = $1 AND used_at IS NULL AND expires_at > $2";
     Ok(transaction.execute(sql, params![token_hash, now]).await? == 1)
 }

@@ -7,7 +7,12 @@ use super::db::{Executor, Row, StoreError, Transaction, params};
 use crate::accounts::User;
 use crate::actor::Role;
 
-const COLUMNS: &str = "id, email, name, role, created_at, updated_at, last_sign_in_at";
+/// A statement about the columns that [`user`] reads.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!("SELECT id, email, name, role, created_at, updated_at, last_sign_in_at", $rest)
+    };
+}
 
 /// How many columns [`user`] reads.
 pub(crate) const COLUMN_COUNT: usize = 7;
@@ -46,7 +51,7 @@ pub(crate) async fn insert(
 
 /// The user with this id.
 pub(crate) async fn by_id(executor: &mut impl Executor, id: Uuid) -> Result<Option<User>, StoreError> {
-    let row = executor.query_optional(format!("SELECT {COLUMNS} FROM users WHERE id = $1"), params![id]).await?;
+    let row = executor.query_optional(select!(" FROM users WHERE id = $1"), params![id]).await?;
     row.map(|row| user(&row, 0)).transpose()
 }
 
@@ -55,7 +60,7 @@ pub(crate) async fn credentials_by_email(
     executor: &mut impl Executor,
     email: &str,
 ) -> Result<Option<Credentials>, StoreError> {
-    let sql = format!("SELECT {COLUMNS}, password_hash FROM users WHERE email = $1");
+    let sql = select!(", password_hash FROM users WHERE email = $1");
     executor.query_optional(sql, params![email]).await?.map(|row| credentials(&row)).transpose()
 }
 
@@ -64,7 +69,7 @@ pub(crate) async fn credentials_by_id(
     executor: &mut impl Executor,
     id: Uuid,
 ) -> Result<Option<Credentials>, StoreError> {
-    let sql = format!("SELECT {COLUMNS}, password_hash FROM users WHERE id = $1");
+    let sql = select!(", password_hash FROM users WHERE id = $1");
     executor.query_optional(sql, params![id]).await?.map(|row| credentials(&row)).transpose()
 }
 

@@ -1,0 +1,186 @@
+//! People: users, passwords, sessions, the first administrator.
+
+mod email;
+mod lockout;
+mod password_hasher;
+mod password_rules;
+mod session_cache;
+mod sessions;
+mod setup;
+mod sign_in;
+mod users;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+pub use lockout::LockoutPolicy;
+pub use password_hasher::{HashingError, HashingOptions, PasswordHasher, Verdict};
+pub use password_rules::{
+    MAXIMUM_PASSWORD_BYTES, MINIMUM_PASSWORD_CHARACTERS, PasswordFault, check_password,
+};
+use session_cache::SessionCache;
+pub use sessions::{ActiveSession, Session, SessionError, SignedIn};
+pub use setup::{AdminCredentials, FirstAdmin, Setup};
+pub use sign_in::{Refusal, SignIn, SignInError};
+pub use users::{MAXIMUM_NAME_CHARACTERS, NewUser, User};
+
+use crate::clock::Clock;
+use crate::error::ServiceError;
+use crate::store::{self, Db};
+
+/// How long a client waits where too many passwords are being hashed.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// What an operator may set about accounts.
+#[derive(Debug, Clone)]
+pub struct AccountOptions {
+    /// How passwords are hashed.
+    pub hashing: HashingOptions,
+    /// A session ends after that long without a request.
+    pub session_idle: Duration,
+    /// A session ends that long after the sign-in.
+    pub session_lifetime: Duration,
+    /// A verified session is believed that long without asking the database. Sessions that end on this
+    /// instance end at once; those that end elsewhere, after that long.
+    pub session_cache: Duration,
+    /// Waits after wrong passwords for one account.
+    pub account_lockout: LockoutPolicy,
+    /// Waits after wrong passwords from one client address.
+    pub address_lockout: LockoutPolicy,
+    /// How long a set-up token can be used.
+    pub setup_token_lifetime: Duration,
+}
+
+impl Default for AccountOptions {
+    fn default() -> Self {
+        Self {
+            hashing: HashingOptions::default(),
+            session_idle: Duration::from_secs(60 * 60),
+            session_lifetime: Duration::from_secs(12 * 60 * 60),
+            session_cache: Duration::from_secs(5),
+            account_lockout: LockoutPolicy::ACCOUNT,
+            address_lockout: LockoutPolicy::ADDRESS,
+            setup_token_lifetime: Duration::from_secs(24 * 60 * 60),
+        }
+    }
+}
+
+/// The user service. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Accounts(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    db: Db,
+    clock: Clock,
+    options: AccountOptions,
+    hasher: PasswordHasher,
+    sessions: SessionCache,
+    figures: Figures,
+    /// There are users: the first administrator was made.
+    set_up: AtomicBool,
+}
+
+/// What was counted since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AccountFigures {
+    /// Sessions opened.
+    pub sessions_created: u64,
+    /// Sessions ended by somebody, not by time.
+    pub sessions_revoked: u64,
+    /// Password hashes computed.
+    pub password_hashes: u64,
+}
+
+#[derive(Debug, Default)]
+struct Figures {
+    sessions_created: AtomicU64,
+    sessions_revoked: AtomicU64,
+}
+
+/// What [`Accounts::purge`] removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Purged {
+    /// Sessions that were over.
+    pub sessions: u64,
+    /// Accounts and addresses whose failures are forgotten.
+    pub failed_attempts: u64,
+}
+
+impl Accounts {
+    /// The service on a database.
+    ///
+    /// # Errors
+    /// [`ServiceError::Internal`] where argon2 does not take the options for hashing.
+    pub fn new(db: Db, clock: Clock, options: AccountOptions) -> Result<Self, ServiceError> {
+        Ok(Self(Arc::new(Inner {
+            db,
+            clock,
+            hasher: PasswordHasher::new(&options.hashing)?,
+            options,
+            sessions: SessionCache::default(),
+            figures: Figures::default(),
+            set_up: AtomicBool::new(false),
+        })))
+    }
+
+    /// Deletes what is over: to be called every few minutes.
+    ///
+    /// # Errors
+    /// [`ServiceError::Unavailable`]: the next call does it.
+    pub async fn purge(&self) -> Result<Purged, ServiceError> {
+        let now = self.0.clock.now();
+        let options = &self.0.options;
+        let memory = options.account_lockout.forget_after.max(options.address_lockout.forget_after);
+        let mut transaction = self.0.db.begin().await?;
+        let purged = Purged {
+            sessions: store::sessions::delete_expired(&mut transaction, now, self.seen_after(now)).await?,
+            failed_attempts: store::failed_attempts::delete_old(
+                &mut transaction,
+                lockout::earlier(now, memory),
+            )
+            .await?,
+        };
+        transaction.commit().await?;
+        Ok(purged)
+    }
+
+    /// What was counted since the start.
+    pub fn figures(&self) -> AccountFigures {
+        AccountFigures {
+            sessions_created: self.0.figures.sessions_created.load(Ordering::Relaxed),
+            sessions_revoked: self.0.figures.sessions_revoked.load(Ordering::Relaxed),
+            password_hashes: self.0.hasher.hashes(),
+        }
+    }
+}
+
+impl Figures {
+    fn created(&self) {
+        self.sessions_created.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn revoked(&self, sessions: u64) {
+        self.sessions_revoked.fetch_add(sessions, Ordering::Relaxed);
+    }
+}
+
+impl From<HashingError> for ServiceError {
+    fn from(error: HashingError) -> Self {
+        match error {
+            HashingError::Busy => Self::Unavailable { retry_after: RETRY_AFTER, reason: error.to_string() },
+            _ => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+/// Runs to the end even if the caller goes away: what follows a commit must not be lost.
+async fn detached<T: Send + 'static>(
+    work: impl Future<Output = Result<T, ServiceError>> + Send + 'static,
+) -> Result<T, ServiceError> {
+    match tokio::spawn(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => Err(ServiceError::Internal(format!("a change was interrupted: {error}"))),
+    }
+}
