@@ -1,0 +1,279 @@
+//! One connection: HTTP/1.1 or HTTP/2 with prior knowledge, each request onto its route's chain.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use flagstone_layers::kernel::{Body, Call, Exchange, Matched, Next, Request, Response};
+use flagstone_pipeline::{Pipeline, Snapshot};
+use flagstone_routes::Table;
+use http::{Method, header::ACCESS_CONTROL_REQUEST_METHOD};
+use hyper::{body::Incoming, service::Service};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+};
+use tokio::{net::TcpStream, sync::watch};
+
+use super::{
+    activity::{Activity, Timeouts, Watchdog, Watched},
+    drain::{self, Phase},
+};
+
+/// What bounds a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Times after which it is closed.
+    pub(crate) timeouts: Timeouts,
+    /// The largest request head, in bytes.
+    pub(crate) head_bytes: usize,
+    /// The most headers in a request.
+    pub(crate) headers: usize,
+    /// The longest request target, in bytes.
+    pub(crate) target_bytes: usize,
+    /// The most concurrent requests on one HTTP/2 connection.
+    pub(crate) streams: u32,
+}
+
+/// Serves connections: what all of them share.
+pub(crate) struct Connections {
+    router: Arc<Router>,
+    limits: Limits,
+    http1: Builder<TokioExecutor>,
+    http2: Builder<TokioExecutor>,
+    either: Builder<TokioExecutor>,
+    open: AtomicUsize,
+    refused: AtomicU64,
+}
+
+/// Finds a request's chain: the one place where routing happens.
+pub(crate) struct Router {
+    pipeline: Pipeline,
+    table: Table,
+    target_bytes: usize,
+}
+
+/// Counts an open connection for as long as it lives.
+struct Open(Arc<Connections>);
+
+struct RequestService {
+    router: Arc<Router>,
+    activity: Arc<Activity>,
+    peer: SocketAddr,
+}
+
+/// An answer on its way, noting when it is there.
+struct Answer {
+    call: Option<Call>,
+    activity: Arc<Activity>,
+}
+
+// === impl Connections ===
+
+impl Connections {
+    pub(crate) fn new(pipeline: Pipeline, table: Table, limits: Limits) -> Arc<Self> {
+        let router = Arc::new(Router { pipeline, table, target_bytes: limits.target_bytes });
+        Arc::new(Self {
+            router,
+            limits,
+            http1: builder(&limits).http1_only(),
+            http2: builder(&limits).http2_only(),
+            either: builder(&limits),
+            open: AtomicUsize::new(0),
+            refused: AtomicU64::new(0),
+        })
+    }
+
+    /// The connections that are open.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// The connections that were closed at once because there were too many.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Serves one connection to its end.
+    pub(crate) fn serve(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        mut phase: watch::Receiver<Phase>,
+    ) -> impl Future<Output = ()> + Send {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        let open = Open(self);
+        async move {
+            let this = &open.0;
+            let activity = Activity::new();
+            let watchdog = Watchdog::new(Arc::clone(&activity), this.limits.timeouts).bites();
+            let service =
+                RequestService { router: Arc::clone(&this.router), activity: Arc::clone(&activity), peer };
+            let served = async {
+                let Some(builder) = this.builder_for(&stream).await else { return };
+                let io = Watched::new(TokioIo::new(stream), activity);
+                let mut connection = pin!(builder.serve_connection(io, service));
+                tokio::select! {
+                    _ = connection.as_mut() => return,
+                    () = drain::reached(&mut phase, Phase::Draining) => connection.as_mut().graceful_shutdown(),
+                }
+                tokio::select! {
+                    _ = connection => {}
+                    () = drain::reached(&mut phase, Phase::Aborting) => {}
+                }
+            };
+            tokio::select! {
+                () = served => {}
+                () = watchdog => {}
+            }
+        }
+    }
+
+    /// Looks at the first bytes without taking them: only HTTP/2's preface begins with `PRI `.
+    async fn builder_for(&self, stream: &TcpStream) -> Option<&Builder<TokioExecutor>> {
+        let mut first = [0; 4];
+        let length = stream.peek(&mut first).await.ok()?;
+        match first.get(..length)? {
+            [] => None,
+            b"PRI " => Some(&self.http2),
+            some if b"PRI ".starts_with(some) => Some(&self.either),
+            _ => Some(&self.http1),
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn builder(limits: &Limits) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        // The watchdog times heads and idle connections; hyper's timer cannot tell them apart.
+        .header_read_timeout(None)
+        .max_buf_size(limits.head_bytes)
+        .max_headers(limits.headers);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+        .keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(20));
+    builder
+}
+
+// === impl Router ===
+
+impl Router {
+    /// Routes a request and calls its chain. The snapshot is let go as soon as the chain is called.
+    fn call(&self, request: http::Request<Incoming>, peer: SocketAddr) -> Call {
+        let snapshot = self.pipeline.current();
+        let (parts, body) = request.into_parts();
+        let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+        let (path, matched) = if target > self.target_bytes {
+            (None, Matched::NotFound)
+        } else {
+            self.find(&snapshot, &parts.method, parts.uri.path())
+        };
+        let wanted = preflight_for(&parts);
+        let (matched, preflight) = match (&matched, wanted) {
+            (Matched::MethodNotAllowed { .. }, Some(method)) => {
+                match self.table.find(&method, path.as_deref().unwrap_or(parts.uri.path())) {
+                    route @ Matched::Route { .. } => (route, true),
+                    _ => (matched, false),
+                }
+            }
+            _ => (matched, false),
+        };
+        let chain = chain(&snapshot, &matched);
+        // An optional route that the pipeline leaves out is a path that does not exist.
+        let matched = if chain.is_none() { Matched::NotFound } else { matched };
+        let path = path.unwrap_or_else(|| parts.uri.path().into());
+        let mut exchange = Exchange::new(parts.method.clone(), path, matched)
+            .with_peer(peer)
+            .with_generation(Arc::clone(snapshot.generation()));
+        if preflight {
+            exchange = exchange.as_preflight();
+        }
+        let request = Request::new(parts, Body::from(body), Arc::new(exchange));
+        chain.unwrap_or_else(|| snapshot.fallback()).call(request)
+    }
+
+    /// What the table has for a path, or for what it is an alias of; then with that path.
+    fn find(&self, snapshot: &Snapshot, method: &Method, path: &str) -> (Option<Box<str>>, Matched) {
+        let matched = self.table.find(method, path);
+        if matched == Matched::NotFound
+            && let Some(target) = snapshot.resolve_alias(path)
+        {
+            let matched = self.table.find(method, &target);
+            return (Some(target.into()), matched);
+        }
+        (None, matched)
+    }
+}
+
+fn chain<'a>(snapshot: &'a Snapshot, matched: &Matched) -> Option<&'a Next> {
+    match matched {
+        Matched::Route { id, .. } => snapshot.chain(*id),
+        Matched::MethodNotAllowed { .. } | Matched::NotFound => Some(snapshot.fallback()),
+    }
+}
+
+/// The method a CORS preflight asks for.
+fn preflight_for(parts: &http::request::Parts) -> Option<Method> {
+    if parts.method != Method::OPTIONS {
+        return None;
+    }
+    Method::from_bytes(parts.headers.get(ACCESS_CONTROL_REQUEST_METHOD)?.as_bytes()).ok()
+}
+
+// === impl RequestService ===
+
+impl Service<http::Request<Incoming>> for RequestService {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn call(&self, request: http::Request<Incoming>) -> Answer {
+        self.activity.head_read();
+        Answer { call: Some(self.router.call(request, self.peer)), activity: Arc::clone(&self.activity) }
+    }
+}
+
+impl Future for Answer {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let response = match self.call.take() {
+            Some(Call::Ready(response)) => response,
+            Some(Call::Future(mut future)) => match future.as_mut().poll(context) {
+                Poll::Ready(response) => response,
+                Poll::Pending => {
+                    self.call = Some(Call::Future(future));
+                    return Poll::Pending;
+                }
+            },
+            // A future that is polled again after its end answers nothing.
+            None => return Poll::Pending,
+        };
+        self.activity.answered();
+        Poll::Ready(Ok(response))
+    }
+}

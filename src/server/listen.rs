@@ -1,0 +1,96 @@
+//! Listening sockets and the accept loop.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+
+use super::{
+    connection::Connections,
+    drain::{self, Drain, Phase},
+};
+
+/// How long to wait after an accept that failed for want of resources, before trying again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Binds a socket; port 0 takes any that is free.
+pub(crate) async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}
+
+/// Accepts connections until the drain begins; never more than `max` at a time.
+pub(crate) async fn accept(listener: TcpListener, connections: Arc<Connections>, max: usize, drain: Drain) {
+    let permits = Arc::new(Semaphore::new(max));
+    let mut phase = drain.watch();
+    let mut refused = Saturation::default();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = drain::reached(&mut phase, Phase::Draining) => return,
+            accepted = accept_one(&listener) => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection; trying again");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+            // Over the cap the socket is closed at once: cheaper for both than to let it wait.
+            refused.note(max);
+            connections.count_refused();
+            continue;
+        };
+        let served = connections.clone().serve(stream, peer, drain.watch());
+        drain.spawn(async move {
+            served.await;
+            drop(permit);
+        });
+    }
+}
+
+/// Accepts one connection; those that their client gave up already are passed over.
+async fn accept_one(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                // Answers are written whole: waiting to fill a packet only delays them.
+                let _ = stream.set_nodelay(true);
+                return Ok((stream, peer));
+            }
+            Err(error) if is_of_the_client(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn is_of_the_client(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+    )
+}
+
+/// Says that connections are refused, at the 1st, 2nd, 4th … time, so that a flood does not fill the log.
+#[derive(Default)]
+struct Saturation {
+    count: usize,
+}
+
+impl Saturation {
+    fn note(&mut self, max: usize) {
+        self.count += 1;
+        if self.count.is_power_of_two() {
+            tracing::warn!(max_connections = max, refused = self.count, "too many connections: refusing new ones");
+        }
+    }
+}
