@@ -21,6 +21,7 @@ mod route;
 mod spec;
 mod standalone;
 mod stats;
+mod value;
 
 pub use self::{
     body::{Body, BodyError, BodyLimit},
@@ -41,4 +42,5 @@ pub use self::{
     },
     standalone::{Standalone, StandaloneService},
     stats::Stats,
+    value::{List, Network, Size, Time, ValueError},
 };
