@@ -1,6 +1,8 @@
 //! People: users, passwords, sessions, the first administrator.
 
 mod email;
+#[cfg(test)]
+mod fixture;
 mod lockout;
 mod password_hasher;
 mod password_rules;

@@ -22,6 +22,9 @@ const MINIMUM_DIFFERENT: usize = 5;
 /// Shortest run of a sequence or of a keyboard row that counts as common.
 const WALK: usize = 4;
 
+/// Shortest word of an e-mail address or a name that is taken out.
+const SHORTEST_KNOWN: usize = 3;
+
 /// Common passwords and the words they are made of, lower case, one on each line.
 const COMMON: &str = include_str!("common_passwords.txt");
 
@@ -97,7 +100,7 @@ pub fn check_password(password: &str, about: &[&str]) -> Result<(), PasswordFaul
 fn words(text: &str) -> Vec<String> {
     text.to_lowercase()
         .split(|character: char| !character.is_alphanumeric())
-        .filter(|word| word.chars().count() >= WALK)
+        .filter(|word| word.chars().count() >= SHORTEST_KNOWN)
         .map(str::to_owned)
         .collect()
 }
@@ -282,7 +285,7 @@ mod tests {
     fn the_list_is_lower_case_sorted_and_without_doubles() {
         let lines = COMMON.lines().collect::<Vec<_>>();
         assert!(lines.is_sorted_by(|one, next| one < next));
-        assert!(lines.iter().all(|line| line.len() >= WALK && line.chars().all(char::is_alphanumeric)));
+        assert!(lines.iter().all(|line| line.len() >= 4 && line.chars().all(char::is_alphanumeric)));
         assert!(lines.iter().all(|line| *line == line.to_lowercase()));
     }
 }

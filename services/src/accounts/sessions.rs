@@ -274,3 +274,6 @@ impl Accounts {
         session.expires_at <= now || session.last_seen_at <= self.seen_after(now)
     }
 }
+
+#[cfg(test)]
+mod tests;

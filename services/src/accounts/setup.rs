@@ -198,3 +198,6 @@ fn invalid_token() -> ServiceError {
         "the set-up token is wrong, used or too old: \"flagstone user setup-token\" prints a new one",
     )
 }
+
+#[cfg(test)]
+mod tests;

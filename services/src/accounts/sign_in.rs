@@ -335,3 +335,6 @@ impl Refused {
 pub(super) fn acting(actor: &Actor, user: &User) -> Actor {
     Actor { identity: user.identity(), ..actor.clone() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -227,3 +227,6 @@ pub(super) fn check_new_password(
     check_password(password, &[email, name])
         .map_err(|fault| ServiceError::invalid(pointer, fault.code(), fault.to_string()))
 }
+
+#[cfg(test)]
+mod tests;
