@@ -59,11 +59,11 @@ impl Faults {
 
 /// One step of a JSON Pointer: a member's name or an element's index.
 pub(crate) trait PointerStep {
-    fn append_to(&self, path: &mut String);
+    fn append_to(self, path: &mut String);
 }
 
 impl PointerStep for &str {
-    fn append_to(&self, path: &mut String) {
+    fn append_to(self, path: &mut String) {
         path.push('/');
         for character in self.chars() {
             match character {
@@ -76,7 +76,7 @@ impl PointerStep for &str {
 }
 
 impl PointerStep for usize {
-    fn append_to(&self, path: &mut String) {
+    fn append_to(self, path: &mut String) {
         // Writing to a String cannot fail.
         let _ = write!(path, "/{self}");
     }

@@ -1,0 +1,74 @@
+//! From definitions to what is evaluated: everything parsed, named variants and attributes turned into
+//! places.
+//!
+//! Compiling never fails: a definition that no longer compiles becomes a flag that answers `error` once it
+//! is enabled, or a segment whose users do.
+
+mod condition;
+mod flag;
+mod segment;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::NOW;
+use crate::attributes::{AttributeTable, Slot};
+use crate::buckets::{Drawer, HashScheme};
+use crate::fault::Faults;
+use crate::model::By;
+
+pub(crate) use condition::{CompiledBucket, Node};
+pub use flag::{CompiledFlag, CompiledVariant};
+pub(crate) use flag::{
+    CompiledPrerequisite, CompiledRule, CompiledServe, CompiledSplit, CompiledTarget, Place, Plan,
+};
+pub(crate) use segment::CompiledSegment;
+
+/// Another definition that one leads to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Dependency {
+    Flag(Box<str>),
+    Segment(Box<str>),
+}
+
+/// Compiles one definition.
+struct Compiler<'c> {
+    attributes: &'c mut Arc<AttributeTable>,
+    salt: &'c str,
+    hash: HashScheme,
+    faults: Faults,
+    dependencies: BTreeSet<Dependency>,
+    uses_now: bool,
+    /// How deep its deepest condition nests.
+    depth: usize,
+}
+
+impl<'c> Compiler<'c> {
+    fn new(attributes: &'c mut Arc<AttributeTable>, salt: &'c str, hash: HashScheme) -> Self {
+        let faults = Faults::default();
+        Self { attributes, salt, hash, faults, dependencies: BTreeSet::new(), uses_now: false, depth: 0 }
+    }
+
+    fn slot(&mut self, attribute: &str) -> Slot {
+        self.uses_now |= attribute.strip_prefix('/').unwrap_or(attribute) == NOW;
+        AttributeTable::intern(self.attributes, attribute)
+    }
+
+    fn by(&mut self, by: &By) -> Box<[Slot]> {
+        by.attributes().iter().map(|attribute| self.slot(attribute)).collect()
+    }
+
+    fn drawer(&self, salt: Option<&str>, hash: Option<HashScheme>) -> Drawer {
+        Drawer::new(hash.unwrap_or(self.hash), salt.unwrap_or(self.salt))
+    }
+
+    /// What was compiled, or why it could not be.
+    fn outcome<T>(faults: Faults, compiled: Option<T>) -> Result<T, Box<str>> {
+        let fault = faults.into_vec().into_iter().next();
+        match (fault, compiled) {
+            (None, Some(compiled)) => Ok(compiled),
+            (Some(fault), _) => Err(fault.to_string().into()),
+            (None, None) => Err("does not compile".into()),
+        }
+    }
+}

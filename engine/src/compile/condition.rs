@@ -1,0 +1,72 @@
+use super::{Compiler, Dependency};
+use crate::attributes::Slot;
+use crate::buckets::Drawer;
+use crate::limits;
+use crate::matcher::Matcher;
+use crate::model::{Bucket, Condition, Leaf};
+use crate::operator::Operator;
+
+/// A condition, ready to be evaluated.
+#[derive(Debug)]
+pub(crate) enum Node {
+    All(Box<[Node]>),
+    Any(Box<[Node]>),
+    Not(Box<Node>),
+    Segment(Box<str>),
+    Flag { key: Box<str>, variants: Box<[Box<str>]> },
+    Bucket(CompiledBucket),
+    Leaf { attribute: Slot, op: Operator, matcher: Matcher },
+}
+
+#[derive(Debug)]
+pub(crate) struct CompiledBucket {
+    pub(crate) by: Box<[Slot]>,
+    pub(crate) drawer: Drawer,
+    pub(crate) from: u32,
+    pub(crate) below: u32,
+}
+
+impl Compiler<'_> {
+    pub(super) fn condition(&mut self, condition: &Condition, depth: usize) -> Option<Node> {
+        self.depth = self.depth.max(depth);
+        if depth > limits::CONDITION_DEPTH {
+            self.faults.push("too_deep", "conditions nest too deep");
+            return None;
+        }
+        Some(match condition {
+            Condition::All { all } => Node::All(self.parts(all, depth)?),
+            Condition::Any { any } => Node::Any(self.parts(any, depth)?),
+            Condition::Not { not } => Node::Not(Box::new(self.condition(not, depth + 1)?)),
+            Condition::Segment { segment } => {
+                self.dependencies.insert(Dependency::Segment(segment.as_str().into()));
+                Node::Segment(segment.as_str().into())
+            }
+            Condition::Flag { flag, variants } => {
+                self.dependencies.insert(Dependency::Flag(flag.as_str().into()));
+                let variants = variants.iter().map(|variant| variant.as_str().into()).collect();
+                Node::Flag { key: flag.as_str().into(), variants }
+            }
+            Condition::Bucket { bucket } => Node::Bucket(self.bucket(bucket)),
+            Condition::Leaf(leaf) => self.leaf(leaf)?,
+        })
+    }
+
+    fn parts(&mut self, parts: &[Condition], depth: usize) -> Option<Box<[Node]>> {
+        parts.iter().map(|part| self.condition(part, depth + 1)).collect()
+    }
+
+    fn bucket(&mut self, bucket: &Bucket) -> CompiledBucket {
+        CompiledBucket {
+            by: self.by(&bucket.by),
+            drawer: self.drawer(bucket.salt.as_deref(), bucket.hash),
+            from: bucket.from,
+            below: bucket.below,
+        }
+    }
+
+    fn leaf(&mut self, leaf: &Leaf) -> Option<Node> {
+        let matcher = Matcher::compile(leaf, &mut self.faults)?;
+        self.uses_now |= matcher.uses_now();
+        Some(Node::Leaf { attribute: self.slot(&leaf.attribute), op: leaf.op, matcher })
+    }
+}

@@ -1,0 +1,263 @@
+//! What an operator and its values become: a matcher with nothing left to parse.
+
+mod compile;
+mod members;
+
+use std::cmp::Ordering;
+
+use ipnet::IpNet;
+use regex::Regex;
+use serde_json::Value;
+
+use self::members::Members;
+use crate::instant::{self, Nanoseconds};
+use crate::model::Cast;
+use crate::number::Number;
+use crate::subject::{Subject, fold};
+use crate::version::{Version, VersionPattern, VersionRange};
+
+/// Decides whether an attribute's value matches.
+#[derive(Debug)]
+pub(crate) struct Matcher {
+    cast: Option<Cast>,
+    test: Test,
+}
+
+#[derive(Debug)]
+enum Test {
+    /// No values match nothing.
+    Never,
+    IsSet,
+    IsNotSet,
+    IsType(Box<[JsonType]>),
+    Equal {
+        members: Members,
+        wanted: bool,
+    },
+    /// Arrays as a whole.
+    Elements {
+        members: Members,
+        quantity: Quantity,
+    },
+    Size(Box<[usize]>),
+    /// Arrays element by element.
+    Scalar {
+        test: ScalarTest,
+        every_element: bool,
+    },
+}
+
+#[derive(Debug)]
+enum ScalarTest {
+    Text { place: Place, needles: Box<[Box<str>]>, ignore_case: bool },
+    Pattern(Box<[Regex]>),
+    Order { wanted: Wanted, numbers: Box<[Number]>, texts: Box<[Box<str>]> },
+    Between(Number, Number),
+    Modulo { divisor: i128, remainder: i128 },
+    Version { wanted: Wanted, versions: Box<[Version<Box<str>>]> },
+    OtherVersion(Box<[Version<Box<str>>]>),
+    VersionRange(Box<[VersionRange]>),
+    VersionPattern(Box<[VersionPattern]>),
+    Time { wanted: Wanted, times: Box<[Nanoseconds]> },
+    Age { older: bool, ages: Box<[Nanoseconds]> },
+    Network(Box<[IpNet]>),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Quantity {
+    Any,
+    All,
+    None,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Anywhere,
+    Start,
+    End,
+}
+
+/// How the attribute has to stand to a value.
+#[derive(Clone, Copy, Debug)]
+enum Wanted {
+    Less,
+    LessOrEqual,
+    Equal,
+    GreaterOrEqual,
+    Greater,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum JsonType {
+    String,
+    Number,
+    Integer,
+    Boolean,
+    Object,
+    Array,
+}
+
+impl Matcher {
+    /// Whether the attribute matches; `None` is an attribute that is missing.
+    pub(crate) fn matches(&self, attribute: Option<&Value>, now: Nanoseconds) -> bool {
+        let Some(value) = attribute.filter(|value| !value.is_null()) else {
+            return matches!(self.test, Test::IsNotSet);
+        };
+        match &self.test {
+            Test::Never | Test::IsNotSet => false,
+            Test::IsSet => true,
+            Test::IsType(types) => types.iter().any(|wanted| wanted.is_of(value)),
+            Test::Equal { members, wanted } => self.equals(members, value, *wanted),
+            Test::Elements { members, quantity } => {
+                value.as_array().is_some_and(|elements| self.has(members, elements, *quantity))
+            }
+            Test::Size(sizes) => value.as_array().is_some_and(|elements| sizes.contains(&elements.len())),
+            Test::Scalar { test, every_element } => {
+                let holds =
+                    |value| Subject::of(value, self.cast).is_some_and(|subject| test.holds(&subject, now));
+                match value {
+                    Value::Array(elements) if *every_element => elements.iter().all(holds),
+                    Value::Array(elements) => elements.iter().any(holds),
+                    scalar => holds(scalar),
+                }
+            }
+        }
+    }
+
+    /// Whether answers depend on the time.
+    pub(crate) fn uses_now(&self) -> bool {
+        matches!(self.test, Test::Scalar { test: ScalarTest::Age { .. }, .. })
+    }
+
+    /// `eq`, or where not `wanted` `neq`: of an array, itself or one of its elements may be equal.
+    fn equals(&self, members: &Members, value: &Value, wanted: bool) -> bool {
+        let holds = |value| Subject::of(value, self.cast).map(|subject| members.contain(&subject) == wanted);
+        match value {
+            Value::Array(elements) => {
+                // An array cannot be converted, so with `as` only its elements count.
+                let whole = holds(value);
+                let mut each = elements.iter().map(|element| holds(element).unwrap_or_default());
+                if wanted {
+                    whole.unwrap_or_default() || each.any(|it| it)
+                } else {
+                    whole.unwrap_or(true) && each.all(|it| it)
+                }
+            }
+            scalar => holds(scalar).unwrap_or_default(),
+        }
+    }
+
+    fn has(&self, members: &Members, elements: &[Value], quantity: Quantity) -> bool {
+        let mut subjects = elements.iter().map(|element| Subject::of(element, self.cast));
+        match quantity {
+            Quantity::Any => subjects.any(|subject| subject.is_some_and(|subject| members.contain(&subject))),
+            Quantity::None => {
+                subjects.all(|subject| subject.is_some_and(|subject| !members.contain(&subject)))
+            }
+            Quantity::All => members.are_all_among(subjects.flatten()),
+        }
+    }
+}
+
+impl ScalarTest {
+    fn holds(&self, subject: &Subject<'_>, now: Nanoseconds) -> bool {
+        match (self, subject) {
+            (Self::Text { place, needles, ignore_case }, Subject::Text(text)) => {
+                let text = if *ignore_case { fold(text) } else { text.as_ref().into() };
+                needles.iter().any(|needle| place.has(&text, needle))
+            }
+            (Self::Pattern(patterns), Subject::Text(text)) => {
+                patterns.iter().any(|pattern| pattern.is_match(text))
+            }
+            (Self::Order { wanted, numbers, .. }, Subject::Number(number)) => {
+                numbers.iter().any(|value| wanted.is(number.cmp(value)))
+            }
+            (Self::Order { wanted, texts, .. }, Subject::Text(text)) => {
+                // UTF-8 sorts by code point.
+                texts.iter().any(|value| wanted.is(text.as_ref().cmp(value)))
+            }
+            (Self::Between(low, high), Subject::Number(number)) => (low..=high).contains(&number),
+            (Self::Modulo { divisor, remainder }, Subject::Number(number)) => {
+                number.integer().and_then(|integer| integer.checked_rem_euclid(*divisor)) == Some(*remainder)
+            }
+            (Self::Time { wanted, times }, subject) => {
+                time_of(subject).is_some_and(|time| times.iter().any(|value| wanted.is(time.cmp(value))))
+            }
+            (Self::Age { older, ages }, subject) => time_of(subject).is_some_and(|time| {
+                ages.iter()
+                    .any(|age| if *older { time < now - age } else { (now - age..=now).contains(&time) })
+            }),
+            (Self::Network(networks), Subject::Text(text)) => compile::address(text)
+                .is_some_and(|address| networks.iter().any(|network| network.contains(&address))),
+            (test, Subject::Text(text)) => {
+                Version::parse(text).is_some_and(|version| test.version_holds(&version))
+            }
+            _ => false,
+        }
+    }
+
+    fn version_holds(&self, version: &Version<&str>) -> bool {
+        match self {
+            Self::Version { wanted, versions } => {
+                versions.iter().any(|value| wanted.is(version.precedence(value)))
+            }
+            Self::OtherVersion(versions) => versions.iter().all(|value| version.precedence(value).is_ne()),
+            Self::VersionRange(ranges) => ranges.iter().any(|range| range.contains(version)),
+            Self::VersionPattern(patterns) => patterns.iter().any(|pattern| pattern.matches(version)),
+            _ => false,
+        }
+    }
+}
+
+fn time_of(subject: &Subject<'_>) -> Option<Nanoseconds> {
+    match subject {
+        Subject::Text(text) => instant::of_text(text),
+        Subject::Number(number) => instant::of_number(*number),
+        _ => None,
+    }
+}
+
+impl Place {
+    fn has(self, text: &str, needle: &str) -> bool {
+        match self {
+            Self::Anywhere => text.contains(needle),
+            Self::Start => text.starts_with(needle),
+            Self::End => text.ends_with(needle),
+        }
+    }
+}
+
+impl Wanted {
+    fn is(self, ordering: Ordering) -> bool {
+        match self {
+            Self::Less => ordering.is_lt(),
+            Self::LessOrEqual => ordering.is_le(),
+            Self::Equal => ordering.is_eq(),
+            Self::GreaterOrEqual => ordering.is_ge(),
+            Self::Greater => ordering.is_gt(),
+        }
+    }
+}
+
+impl JsonType {
+    const NAMES: [(&'static str, Self); 6] = [
+        ("string", Self::String),
+        ("number", Self::Number),
+        ("integer", Self::Integer),
+        ("boolean", Self::Boolean),
+        ("object", Self::Object),
+        ("array", Self::Array),
+    ];
+
+    fn is_of(self, value: &Value) -> bool {
+        match (self, value) {
+            (Self::Integer, Value::Number(number)) => Number::of(number).is_some_and(Number::is_whole),
+            (Self::String, Value::String(_))
+            | (Self::Number, Value::Number(_))
+            | (Self::Boolean, Value::Bool(_))
+            | (Self::Object, Value::Object(_))
+            | (Self::Array, Value::Array(_)) => true,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! An attribute's value as tests and draws see it.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use crate::model::Cast;
+use crate::number::Number;
+
+/// A value, converted where a leaf asks for it.
+#[derive(Debug)]
+pub(crate) enum Subject<'v> {
+    Null,
+    Boolean(bool),
+    Number(Number),
+    Text(Cow<'v, str>),
+    /// An array or an object.
+    Structure(&'v Value),
+}
+
+impl<'v> Subject<'v> {
+    /// `None` where the value cannot be converted.
+    pub(crate) fn of(value: &'v Value, cast: Option<Cast>) -> Option<Self> {
+        let plain = match value {
+            Value::Null => Self::Null,
+            Value::Bool(boolean) => Self::Boolean(*boolean),
+            Value::Number(number) => Self::Number(Number::of(number)?),
+            Value::String(text) => Self::Text(Cow::Borrowed(text)),
+            Value::Array(_) | Value::Object(_) => Self::Structure(value),
+        };
+        match (cast, plain) {
+            (None, plain)
+            | (Some(Cast::String), plain @ Self::Text(_))
+            | (Some(Cast::Number), plain @ Self::Number(_)) => Some(plain),
+            (Some(Cast::String), Self::Number(number)) => Some(Self::Text(Cow::Owned(number.to_string()))),
+            (Some(Cast::String), Self::Boolean(boolean)) => {
+                Some(Self::Text(Cow::Borrowed(if boolean { "true" } else { "false" })))
+            }
+            (Some(Cast::Number), Self::Text(text)) => Number::parse(&text).map(Self::Number),
+            (Some(_), _) => None,
+        }
+    }
+}
+
+/// The text a value is drawn or targeted by: a string as it is, an integer in decimal.
+#[derive(Debug)]
+pub(crate) enum Identity<'v> {
+    Text(&'v str),
+    Decimal(Decimal),
+}
+
+/// The decimal digits of an integer, without allocation.
+#[derive(Debug)]
+pub(crate) struct Decimal {
+    length: usize,
+    digits: [u8; Decimal::LONGEST],
+}
+
+impl<'v> Identity<'v> {
+    /// `None` for values of other types, which count as missing.
+    pub(crate) fn of(value: &'v Value) -> Option<Self> {
+        match value {
+            Value::String(text) => Some(Self::Text(text)),
+            Value::Number(number) => {
+                let mut decimal = Decimal { length: 0, digits: [0; Decimal::LONGEST] };
+                write!(decimal, "{}", Number::of(number)?.integer()?).ok()?;
+                Some(Self::Decimal(decimal))
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        match self {
+            Self::Text(text) => text,
+            // Only ever written to as text.
+            Self::Decimal(decimal) => decimal
+                .digits
+                .get(..decimal.length)
+                .and_then(|digits| str::from_utf8(digits).ok())
+                .unwrap_or_default(),
+        }
+    }
+}
+
+impl Decimal {
+    /// The length of -2^127.
+    const LONGEST: usize = 40;
+}
+
+impl std::fmt::Write for Decimal {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        let end = self.length + text.len();
+        self.digits.get_mut(self.length..end).ok_or(std::fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.length = end;
+        Ok(())
+    }
+}
+
+/// Text in which letters that differ by case only are the same: each character in lower case by Unicode's
+/// mapping, independent of language and of its neighbours.
+pub(crate) fn fold(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().flat_map(char::to_lowercase).collect())
+}
+
+/// A text that is the same for equal values: members sorted, whole numbers without fraction.
+pub(crate) fn canonical(value: &Value) -> String {
+    let mut text = String::new();
+    write_canonical(value, &mut text);
+    text
+}
+
+fn write_canonical(value: &Value, text: &mut String) {
+    match value {
+        Value::Number(number) => {
+            // Writing to a String cannot fail.
+            let _ = match Number::of(number) {
+                Some(number) => write!(text, "{number}"),
+                None => write!(text, "{number}"),
+            };
+        }
+        Value::Array(elements) => {
+            text.push('[');
+            for (index, element) in elements.iter().enumerate() {
+                if index > 0 {
+                    text.push(',');
+                }
+                write_canonical(element, text);
+            }
+            text.push(']');
+        }
+        Value::Object(members) => {
+            let mut names: Vec<&String> = members.keys().collect();
+            names.sort_unstable();
+            text.push('{');
+            for (index, name) in names.into_iter().enumerate() {
+                if index > 0 {
+                    text.push(',');
+                }
+                let _ = write!(text, "{}:", Value::String(name.clone()));
+                if let Some(member) = members.get(name) {
+                    write_canonical(member, text);
+                }
+            }
+            text.push('}');
+        }
+        scalar => {
+            let _ = write!(text, "{scalar}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn identities() {
+        let identity = |value: Value| Identity::of(&value).map(|identity| identity.as_str().to_owned());
+        assert_eq!(identity(json!("ünï")), Some("ünï".to_owned()));
+        assert_eq!(identity(json!("")), Some(String::new()));
+        assert_eq!(identity(json!(42)), Some("42".to_owned()));
+        assert_eq!(identity(json!(42.0)), Some("42".to_owned()));
+        assert_eq!(identity(json!(u64::MAX)), Some("18446744073709551615".to_owned()));
+        assert_eq!(identity(json!(i64::MIN)), Some("-9223372036854775808".to_owned()));
+        assert_eq!(identity(json!(-0.0)), Some("0".to_owned()));
+        for none in [json!(null), json!(true), json!(1.5), json!(1e300), json!([]), json!({})] {
+            assert_eq!(identity(none.clone()), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn canonical_text_is_the_same_for_equal_values() {
+        let one: Value = serde_json::from_str(r#"{"b":[1.0,{"y":2,"x":null}],"a":"\u00e9"}"#).unwrap();
+        let two: Value = serde_json::from_str(r#"{"a":"é","b":[1,{"x":null,"y":2e0}]}"#).unwrap();
+        assert_eq!(canonical(&one), canonical(&two));
+        assert_ne!(canonical(&json!({"a": "1"})), canonical(&json!({"a": 1})));
+        assert_ne!(canonical(&json!([[1], 2])), canonical(&json!([[1, 2]])));
+    }
+}
