@@ -1,0 +1,147 @@
+//! A pipeline as it will be built: every route with its chain, every layer with its settings.
+
+use std::{fmt, path::PathBuf, sync::Arc};
+
+use flagstone_layers::kernel::{Order, Parsed, PrepareError, RouteSpec};
+use http::Method;
+
+use crate::diagnostic::{Diagnostic, Location, Report};
+
+/// What reading a pipeline file came to.
+#[derive(Debug)]
+pub struct Planned {
+    /// The plan; `None` where the report has errors.
+    pub plan: Option<Plan>,
+    /// What was found.
+    pub report: Report,
+    /// Every file it was read from, to be watched: the pipeline file, what it includes, and files that give values.
+    /// Files that are missing are among them.
+    pub sources: Vec<PathBuf>,
+    /// SHA-256, in hexadecimal, over everything that was read, values from the environment included.
+    pub digest: String,
+}
+
+/// A pipeline that is proven, and not yet prepared.
+#[derive(Debug)]
+pub struct Plan {
+    /// Every instance that a chain uses, each once.
+    pub instances: Vec<PlannedInstance>,
+    /// What covers each handler route, by route id; `None` is an optional route that is left out.
+    pub routes: Vec<Option<PlannedRoute>>,
+    /// What runs where no handler route answers.
+    pub fallback: PlannedRoute,
+    /// Paths that stand for others.
+    pub aliases: Vec<PlannedAlias>,
+    /// Requests with the answers they should have.
+    pub tests: Vec<PlannedTest>,
+    /// The handler routes it was planned for.
+    pub specs: Vec<RouteSpec>,
+}
+
+/// One layer with its settings. Its state is known by its name.
+pub struct PlannedInstance {
+    /// Its name. A layer that a route overrides is `name@/path`, or `name@GET,POST /path` where the route has methods.
+    pub name: Arc<str>,
+    /// The layer's name in the file; the name, unless it is derived.
+    pub layer: Arc<str>,
+    /// Its kind.
+    pub kind: &'static str,
+    /// Its settings.
+    pub settings: Arc<dyn Parsed>,
+    /// What it needs and gives.
+    pub order: Order,
+    /// Whether it only counts and logs what it would have refused.
+    pub observe: bool,
+    /// Where the layer is declared.
+    pub declared: Location,
+    /// Where a route overrides it.
+    pub derived: Option<Location>,
+    pub(crate) places: Vec<(String, Location)>,
+    pub(crate) secrets: crate::secret::Secrets,
+}
+
+/// A chain for one route.
+#[derive(Clone, Debug)]
+pub struct PlannedRoute {
+    /// The entry's `path`, or `[fallback]`.
+    pub entry: Location,
+    /// The name of its chain.
+    pub chain: Arc<str>,
+    /// Where the entry names its chain.
+    pub chain_named: Location,
+    /// Its layers, the first outermost.
+    pub steps: Vec<Step>,
+}
+
+/// One place of a chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The place of its instance in [`Plan::instances`].
+    pub instance: usize,
+    /// The chain that names it, which may be one that is spliced in.
+    pub chain: Arc<str>,
+    /// Where that chain names it.
+    pub location: Location,
+}
+
+/// A path that stands for another.
+#[derive(Clone, Debug)]
+pub struct PlannedAlias {
+    /// The path, with parameters as in a route's.
+    pub from: String,
+    /// What it stands for, with the same parameters.
+    pub to: String,
+    /// Where it is declared.
+    pub location: Location,
+}
+
+/// A request with the answer it should have.
+#[derive(Clone, Debug)]
+pub struct PlannedTest {
+    /// Its name.
+    pub name: String,
+    /// The request's method.
+    pub method: Method,
+    /// The request's path and query.
+    pub path: String,
+    /// The request's headers.
+    pub headers: Vec<(String, String)>,
+    /// The handler route it reaches; `None` is the fallback.
+    pub route: Option<usize>,
+    /// The status it should have.
+    pub status: Option<u16>,
+    /// The layer that should answer.
+    pub stopped_by: Option<String>,
+    /// The headers the answer should have.
+    pub expected_headers: Vec<(String, String)>,
+    /// Where it is declared.
+    pub location: Location,
+}
+
+// === impl PlannedInstance ===
+
+impl PlannedInstance {
+    /// What stopped it from being prepared, at the setting it is about. Values that are secret are not printed.
+    pub fn prepare_failed(&self, error: &PrepareError) -> Diagnostic {
+        let message = format!("`{}` cannot be prepared: {}", self.name, self.secrets.redact(&error.message));
+        let help = error.help.as_deref().map(|help| self.secrets.redact(help));
+        Diagnostic::error("prepare-failed", self.place(error.key), message).help_if(help)
+    }
+
+    /// Where a setting is given, or else where the layer is declared.
+    pub fn place(&self, key: Option<&str>) -> &Location {
+        let given = key.and_then(|key| self.places.iter().find(|(known, _)| known == key));
+        given.map_or_else(|| self.derived.as_ref().unwrap_or(&self.declared), |(_, location)| location)
+    }
+}
+
+impl fmt::Debug for PlannedInstance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PlannedInstance")
+            .field("name", &self.name)
+            .field("kind", &self.kind)
+            .field("observe", &self.observe)
+            .field("declared", &self.declared)
+            .finish_non_exhaustive()
+    }
+}
