@@ -265,6 +265,7 @@ mod tests {
             "poiuytrewqlkjhgfdsa",
             "1qaz2wsx3edc4rfv",
             "xkqxkqxkqxkqxkqxkq",
+            "tulip7tulip7tulip7tu",
             "abababababababababab",
             "!!!!!!!!!!!!!!!!!!!!",
             "               ",

@@ -12,7 +12,7 @@ use crate::actor::{Actor, Role};
 use crate::audit::{self, Entry};
 use crate::error::ServiceError;
 use crate::store::{Transaction, setup, users};
-use crate::token::{self, Token};
+use crate::token::{self, Token, TokenHash};
 
 /// The first administrator as the settings name it: `ADMIN_EMAIL`, `ADMIN_PASSWORD`.
 #[derive(Clone)]
@@ -147,28 +147,35 @@ impl Accounts {
         let (user, password) = self.check_new_user(NewUser { email, name, role: Role::Admin, password })?;
         let password_hash = self.0.hasher.hash(password).await?;
         let (accounts, actor) = (self.clone(), actor.clone());
-        detached(async move {
-            let now = accounts.0.clock.now();
-            let mut transaction = accounts.0.db.begin().await?;
-            accounts.require_no_user(&mut transaction).await?;
-            if !setup::consume(&mut transaction, &hash, now).await? {
-                return Err(invalid_token());
-            }
-            let mut user = user;
-            user.last_sign_in_at = Some(now);
-            let actor = acting(&actor, &user);
-            accounts.insert_user(&mut transaction, &actor, &user, &password_hash, "user.setup").await?;
-            let signed_in = accounts.open_session(&mut transaction, &actor, user).await?;
-            let id = signed_in.session.id.to_string();
-            let mut entry = Entry::new("session.sign_in", "session", &id);
-            entry.after = Some(serde_json::json!({ "method": "setup" }));
-            audit::record(&mut transaction, now, &actor, entry).await?;
-            transaction.commit().await?;
-            accounts.0.set_up.store(true, Ordering::Relaxed);
-            accounts.0.figures.created();
-            Ok(signed_in)
-        })
-        .await
+        detached(async move { accounts.claim(&actor, &hash, user, &password_hash).await }).await
+    }
+
+    /// Uses the token up and makes the administrator, in one transaction.
+    async fn claim(
+        &self,
+        actor: &Actor,
+        token: &TokenHash,
+        mut user: User,
+        password_hash: &str,
+    ) -> Result<SignedIn, ServiceError> {
+        let now = self.0.clock.now();
+        let mut transaction = self.0.db.begin().await?;
+        self.require_no_user(&mut transaction).await?;
+        if !setup::consume(&mut transaction, token, now).await? {
+            return Err(invalid_token());
+        }
+        user.last_sign_in_at = Some(now);
+        let actor = acting(actor, &user);
+        self.insert_user(&mut transaction, &actor, &user, password_hash, "user.setup").await?;
+        let signed_in = self.open_session(&mut transaction, &actor, user).await?;
+        let id = signed_in.session.id.to_string();
+        let mut entry = Entry::new("session.sign_in", "session", &id);
+        entry.after = Some(serde_json::json!({ "method": "setup" }));
+        audit::record(&mut transaction, now, &actor, entry).await?;
+        transaction.commit().await?;
+        self.0.set_up.store(true, Ordering::Relaxed);
+        self.0.figures.created();
+        Ok(signed_in)
     }
 
     async fn require_no_user(&self, transaction: &mut Transaction) -> Result<(), ServiceError> {

@@ -159,6 +159,17 @@ async fn of_many_set_ups_at_once_one_wins() {
     assert_eq!(fixture.accounts.user_count().await.unwrap(), 1);
 }
 
+#[tokio::test]
+async fn a_user_made_while_the_password_is_hashed_ends_the_set_up() {
+    let (fixture, token) = with_token().await;
+    let Setup { email, name, password, .. } = request(&token, EMAIL);
+    let new = NewUser { email, name, role: Role::Admin, password };
+    let (user, _) = fixture.accounts.check_new_user(new).unwrap();
+    fixture.create_user("bob@example.com").await;
+    is_conflict(&fixture.accounts.claim(&visitor(1), &token.hash(), user, "$argon2id$").await);
+    assert_eq!(fixture.accounts.user_count().await.unwrap(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_starts_at_once_one_makes_the_administrator() {
     let fixture = Fixture::new().await;
