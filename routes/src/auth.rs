@@ -1,0 +1,200 @@
+//! `/api/auth`: set-up, sign-in and one's own account.
+
+use std::sync::Arc;
+
+use flagstone_layers::kernel::{Exchange, Problem, Response};
+use flagstone_services::{
+    accounts::{ActiveSession, Setup, SignIn, SignInError, SignedIn, User},
+    actor::{Actor, Identity},
+    error::ServiceError,
+};
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{COOKIE, SET_COOKIE, USER_AGENT},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    context::Context,
+    document::Document,
+    problem::from_service,
+    reply,
+    state::State,
+};
+
+/// The session cookie over https: bound to this host, never sent in clear.
+pub const SECURE_COOKIE: &str = "__Host-flagstone_session";
+/// The session cookie over plain http, where browsers refuse the other one.
+pub const PLAIN_COOKIE: &str = "flagstone_session";
+
+/// `GET /api/auth/status`
+pub(crate) async fn status(context: Context) -> Result<Response, Problem> {
+    let needed = context.state.services.accounts().setup_needed().await.map_err(from_service)?;
+    Ok(reply::json(&json!({ "setup_required": needed, "methods": ["local"] })))
+}
+
+/// `POST /api/auth/setup`
+pub(crate) async fn setup(mut context: Context) -> Result<Response, Problem> {
+    let mut document = Document::new(context.json().await?)?;
+    let request = Setup {
+        token: document.text("token"),
+        email: document.text("email"),
+        name: document.optional_text("name"),
+        password: document.text("password"),
+    };
+    document.finish()?;
+    let actor = actor_of(&context, Identity::Anonymous);
+    let signed_in = context.state.services.accounts().setup(&actor, request).await.map_err(from_service)?;
+    context.state.figures.auth_attempt("setup", "success", "");
+    let mut response = signed_in_response(&context, &signed_in);
+    *response.status_mut() = StatusCode::CREATED;
+    Ok(response)
+}
+
+/// `POST /api/auth/login`
+pub(crate) async fn login(mut context: Context) -> Result<Response, Problem> {
+    let mut document = Document::new(context.json().await?)?;
+    let (email, password) = (document.text("email"), document.text("password"));
+    document.finish()?;
+    let previous = session_cookie(context.head.headers()).map(str::to_owned);
+    let actor = actor_of(&context, Identity::Anonymous);
+    let figures = &context.state.figures;
+    match context.state.services.accounts().sign_in(&actor, SignIn { email, password, previous }).await {
+        Ok(signed_in) => {
+            figures.auth_attempt("password", "success", "");
+            Ok(signed_in_response(&context, &signed_in))
+        }
+        Err(SignInError::Refused(refusal)) => {
+            figures.auth_attempt("password", "failure", refusal.as_str());
+            Err(Problem::new(
+                StatusCode::UNAUTHORIZED,
+                "INVALID_CREDENTIALS",
+                "The e-mail address or the password is wrong, or there were too many attempts.",
+            ))
+        }
+        Err(SignInError::Service(error)) => {
+            figures.auth_attempt("password", "error", "unavailable");
+            Err(from_service(error))
+        }
+    }
+}
+
+/// `POST /api/auth/logout`
+pub(crate) async fn logout(context: Context) -> Result<Response, Problem> {
+    let token = session_cookie(context.head.headers()).unwrap_or_default();
+    let actor = actor(&context)?;
+    context.state.services.accounts().sign_out(&actor, token).await.map_err(from_service)?;
+    let mut response = reply::no_content();
+    let headers = response.headers_mut();
+    for cookie in [SECURE_COOKIE, PLAIN_COOKIE] {
+        let secure = if cookie == SECURE_COOKIE { "; Secure" } else { "" };
+        append_cookie(headers, &format!("{cookie}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0{secure}"));
+    }
+    headers.insert("clear-site-data", HeaderValue::from_static("\"cache\", \"cookies\", \"storage\""));
+    Ok(response)
+}
+
+/// `GET /api/auth/me`
+pub(crate) async fn me(context: Context) -> Result<Response, Problem> {
+    let active: Arc<ActiveSession> = context.attached()?;
+    Ok(reply::json(&json!({ "user": active.user, "session": active.session })))
+}
+
+/// `POST /api/auth/change-password`
+pub(crate) async fn change_password(mut context: Context) -> Result<Response, Problem> {
+    let mut document = Document::new(context.json().await?)?;
+    let (current, new) = (document.text("current_password"), document.text("new_password"));
+    document.finish()?;
+    let actor = actor(&context)?;
+    let accounts = context.state.services.accounts();
+    let signed_in = accounts.change_password(&actor, current, new).await.map_err(from_service)?;
+    Ok(signed_in_response(&context, &signed_in))
+}
+
+/// `GET /api/auth/sessions`: one's own.
+pub(crate) async fn sessions(context: Context) -> Result<Response, Problem> {
+    let active: Arc<ActiveSession> = context.attached()?;
+    let sessions = context.state.services.accounts().sessions(active.user.id).await.map_err(from_service)?;
+    let data: Vec<Value> = sessions
+        .iter()
+        .map(|session| {
+            let mut shown = serde_json::to_value(session).unwrap_or_default();
+            shown["current"] = json!(session.id == active.session.id);
+            shown
+        })
+        .collect();
+    Ok(reply::whole_list(&data))
+}
+
+/// `DELETE /api/auth/sessions/{id}`: one of one's own.
+pub(crate) async fn end_session(context: Context) -> Result<Response, Problem> {
+    let id = context.parameter("id")?.parse().map_err(|_| from_service(ServiceError::NotFound("session")))?;
+    let actor = actor(&context)?;
+    context.state.services.accounts().end_session(&actor, id).await.map_err(from_service)?;
+    Ok(reply::no_content())
+}
+
+/// Who acts: the user of the session, from where the request comes.
+pub(crate) fn actor(context: &Context) -> Result<Actor, Problem> {
+    let active: Arc<ActiveSession> = context.attached()?;
+    Ok(actor_of(context, active.user.identity()))
+}
+
+fn actor_of(context: &Context, identity: Identity) -> Actor {
+    let exchange = context.exchange();
+    Actor {
+        identity,
+        address: exchange.address(),
+        user_agent: context.header(&USER_AGENT).map(str::to_owned),
+        request_id: exchange.request_id().map(ToString::to_string),
+    }
+}
+
+fn signed_in_response(context: &Context, signed_in: &SignedIn) -> Response {
+    let mut response = reply::json(&shown(&signed_in.user, signed_in));
+    let secret = signed_in.token.reveal();
+    let cookie = if is_https(&context.state, context.exchange()) {
+        format!("{SECURE_COOKIE}={secret}; Path=/; HttpOnly; SameSite=Lax; Secure")
+    } else {
+        format!("{PLAIN_COOKIE}={secret}; Path=/; HttpOnly; SameSite=Lax")
+    };
+    append_cookie(response.headers_mut(), &cookie);
+    reply::secret(context.exchange(), response)
+}
+
+fn shown(user: &User, signed_in: &SignedIn) -> Value {
+    json!({ "user": user, "session": signed_in.session })
+}
+
+fn append_cookie(headers: &mut HeaderMap, cookie: &str) {
+    if let Ok(mut value) = HeaderValue::from_str(cookie) {
+        value.set_sensitive(true);
+        headers.append(SET_COOKIE, value);
+    }
+}
+
+/// Whether the client reaches us by https, by what a trusted proxy says or by the address people use.
+fn is_https(state: &State, exchange: &Exchange) -> bool {
+    exchange.is_secure() || state.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))
+}
+
+/// The session token among the request's cookies.
+fn session_cookie(headers: &HeaderMap) -> Option<&str> {
+    let cookies = || headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(';'));
+    [SECURE_COOKIE, PLAIN_COOKIE].into_iter().find_map(|name| {
+        cookies().find_map(|cookie| cookie.trim().strip_prefix(name)?.strip_prefix('='))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_session_is_found_among_cookies() {
+        let headers = |text: &str| HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(text).unwrap())]);
+        assert_eq!(session_cookie(&headers("a=1; flagstone_session=x; b=2")), Some("x"));
+        assert_eq!(session_cookie(&headers("flagstone_session=x; __Host-flagstone_session=y")), Some("y"));
+        assert_eq!(session_cookie(&headers("xflagstone_session=x; flagstone_sessionx=y")), None);
+    }
+}

@@ -1,0 +1,127 @@
+//! `POST /api/v1/evaluate` and `…/{flag}`: our own wire.
+
+use std::sync::Arc;
+
+use flagstone_layers::kernel::{Problem, Response};
+use flagstone_services::{
+    engine::{self, Evaluator, Resolution},
+    keys::{KeyGrant, KeyKind},
+};
+use http::StatusCode;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::{
+    context::Context,
+    json,
+    reply,
+    state::Protocol,
+};
+
+/// A body of this size is a good guess for one flag's answer.
+const FLAG_BYTES: usize = 96;
+
+/// `POST /api/v1/evaluate`: all flags of the key's environment but archived ones.
+pub(crate) async fn all(mut context: Context) -> Result<Response, Problem> {
+    let grant: Arc<KeyGrant> = context.attached()?;
+    let trace = wants_trace(&context, &grant)?;
+    let body = read_body(&mut context).await?;
+    let asked = asked_by(&body, &grant)?;
+    let snapshot = grant.environment.snapshot.load();
+    let evaluator = snapshot.compiled.evaluator(&asked);
+    let mut text = String::with_capacity(16 + snapshot.compiled.flags().len() * FLAG_BYTES);
+    text.push_str("{\"flags\":{");
+    let mut count = 0;
+    for resolution in evaluator.flags().filter(|resolution| !resolution.flag.is_archived()) {
+        if count > 0 {
+            text.push(',');
+        }
+        count += 1;
+        text.push_str(resolution.flag.key_json());
+        text.push(':');
+        write(&mut text, &resolution, &evaluator, trace);
+    }
+    text.push_str("}}");
+    context.state.figures.evaluated(Protocol::Sdk, count);
+    Ok(reply::json_bytes(text))
+}
+
+/// `POST /api/v1/evaluate/{flag}`
+pub(crate) async fn one(mut context: Context) -> Result<Response, Problem> {
+    let grant: Arc<KeyGrant> = context.attached()?;
+    let trace = wants_trace(&context, &grant)?;
+    let body = read_body(&mut context).await?;
+    let asked = asked_by(&body, &grant)?;
+    let key = context.parameter("flag")?;
+    let snapshot = grant.environment.snapshot.load();
+    let evaluator = snapshot.compiled.evaluator(&asked);
+    let Some(resolution) = evaluator.flag(&key) else {
+        grant.environment.note_unknown(&key);
+        return Err(no_flag());
+    };
+    if resolution.flag.is_archived() {
+        return Err(no_flag());
+    }
+    let mut text = String::with_capacity(FLAG_BYTES);
+    write(&mut text, &resolution, &evaluator, trace);
+    context.state.figures.evaluated(Protocol::Sdk, 1);
+    Ok(reply::json_bytes(text))
+}
+
+/// Writes `{"value", "variant", "reason"}` from prebuilt pieces.
+fn write(text: &mut String, resolution: &Resolution<'_>, evaluator: &Evaluator<'_, '_>, trace: bool) {
+    text.push('{');
+    if let Some(variant) = resolution.variant {
+        text.push_str("\"value\":");
+        text.push_str(variant.json());
+        text.push_str(",\"variant\":");
+        text.push_str(variant.key_json());
+        text.push(',');
+    }
+    text.push_str("\"reason\":\"");
+    text.push_str(resolution.reason.as_str());
+    text.push('"');
+    if trace && let Some(trace) = evaluator.trace(resolution.flag.key()) {
+        text.push_str(",\"trace\":");
+        text.push_str(&serde_json::to_string(&trace).unwrap_or_default());
+    }
+    text.push('}');
+}
+
+/// Tracing shows rules, so it is for server keys only.
+fn wants_trace(context: &Context, grant: &KeyGrant) -> Result<bool, Problem> {
+    let trace = context.query_flag("trace")?;
+    if trace && grant.kind != KeyKind::Server {
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "SERVER_KEY_REQUIRED",
+            "A trace shows rules and segments: ask for it with a server key.",
+        ));
+    }
+    Ok(trace)
+}
+
+/// The body; an empty one is an empty context.
+async fn read_body(context: &mut Context) -> Result<Value, Problem> {
+    json::require_json(context.head.headers())?;
+    let bytes = context.bytes().await?;
+    if json::is_blank(&bytes) {
+        return Ok(json!({}));
+    }
+    serde_json::from_slice(&bytes).map_err(|error| json::bad_json(&error.to_string()))
+}
+
+/// The context of a body. A server key may give the time itself, for a preview.
+fn asked_by<'b>(body: &'b Value, grant: &KeyGrant) -> Result<engine::Context<'b>, Problem> {
+    let asked = engine::Context::from_sdk(body, Timestamp::now()).map_err(|error| {
+        Problem::new(StatusCode::BAD_REQUEST, "INVALID_CONTEXT", format!("The context is not usable: {error}."))
+    })?;
+    Ok(match asked.requested_now().filter(|_| grant.kind == KeyKind::Server) {
+        Some(now) => asked.at(now),
+        None => asked,
+    })
+}
+
+fn no_flag() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "FLAG_NOT_FOUND", "This environment has no such flag.")
+}

@@ -1,0 +1,237 @@
+//! OpenFeature's Remote Evaluation Protocol 0.3 (R90). Answers are in its shapes, errors too.
+
+use std::{
+    collections::hash_map::DefaultHasher,
+    fmt::Write as _,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
+
+use flagstone_layers::kernel::{Problem, Response};
+use flagstone_services::{
+    engine::{self, ErrorCode, Resolution},
+    keys::{KeyGrant, KeyKind},
+};
+use http::{
+    HeaderValue, StatusCode,
+    header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH},
+};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::{context::Context, json, reply, state::Protocol};
+
+/// A body of this size is a good guess for one flag's answer.
+const FLAG_BYTES: usize = 160;
+/// For so long an unchanged answer is a 304. After that the client gets a whole one, with a fresh token for the
+/// event stream: that of an old answer cannot open a stream any more.
+const NOT_MODIFIED_SECONDS: i64 = 300;
+/// After how many seconds without an event or a comment the client is to fetch again.
+const INACTIVITY_SECONDS: u32 = 120;
+
+/// `POST /ofrep/v1/evaluate/flags`
+pub(crate) async fn all(mut context: Context) -> Result<Response, Problem> {
+    let grant: Arc<KeyGrant> = context.attached()?;
+    let body = match read_body(&mut context).await? {
+        Ok(body) => body,
+        Err(detail) => return Ok(failure(None, "PARSE_ERROR", &detail)),
+    };
+    let now = Timestamp::now();
+    let asked = match asked_by(&body, &grant, now) {
+        Ok(asked) => asked,
+        Err(detail) => return Ok(failure(None, "INVALID_CONTEXT", &detail)),
+    };
+    let snapshot = grant.environment.snapshot.load();
+    let mut text = String::with_capacity(256 + snapshot.compiled.flags().len() * FLAG_BYTES);
+    text.push_str("{\"flags\":[");
+    let mut count = 0;
+    let evaluator = snapshot.compiled.evaluator(&asked);
+    for resolution in evaluator.flags().filter(|resolution| !resolution.flag.is_archived()) {
+        if count > 0 {
+            text.push(',');
+        }
+        count += 1;
+        write(&mut text, &resolution);
+    }
+    text.push(']');
+    context.state.figures.evaluated(Protocol::Ofrep, count);
+    let tag = Tag { digest: digest(&text), issued: now.as_second() };
+    if context.head.headers().get_all(IF_NONE_MATCH).iter().any(|value| tag.is_matched_by(value)) {
+        let mut response = Response::default();
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        if let Some(value) = context.head.headers().get(IF_NONE_MATCH) {
+            response.headers_mut().insert(ETAG, value.clone());
+        }
+        return Ok(response);
+    }
+    let token = context.state.services.stream_tokens().issue(&grant);
+    // Writing to a string cannot fail.
+    let _ = write!(
+        text,
+        ",\"eventStreams\":[{{\"type\":\"sse\",\"endpoint\":{{\"requestUri\":\"/ofrep/v1/events?token={token}\"}},\
+         \"inactivityDelaySec\":{INACTIVITY_SECONDS}}}]}}"
+    );
+    let mut response = reply::json_bytes(text);
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    if let Ok(tag) = HeaderValue::from_str(&tag.to_string()) {
+        headers.insert(ETAG, tag);
+    }
+    Ok(response)
+}
+
+/// `POST /ofrep/v1/evaluate/flags/{key}`
+pub(crate) async fn one(mut context: Context) -> Result<Response, Problem> {
+    let grant: Arc<KeyGrant> = context.attached()?;
+    let body = read_body(&mut context).await?;
+    let key = context.parameter("key")?;
+    let body = match body {
+        Ok(body) => body,
+        Err(detail) => return Ok(failure(Some(&key), "PARSE_ERROR", &detail)),
+    };
+    let asked = match asked_by(&body, &grant, Timestamp::now()) {
+        Ok(asked) => asked,
+        Err(detail) => return Ok(failure(Some(&key), "INVALID_CONTEXT", &detail)),
+    };
+    let snapshot = grant.environment.snapshot.load();
+    let Some(resolution) = snapshot.compiled.evaluate(&key, &asked) else {
+        grant.environment.note_unknown(&key);
+        return Ok(not_found(&key));
+    };
+    context.state.figures.evaluated(Protocol::Ofrep, 1);
+    match resolution.error {
+        Some(ErrorCode::FlagNotFound) => Ok(not_found(&key)),
+        Some(error) => Ok(failure(Some(&key), error.as_str(), detail_of(error))),
+        None => {
+            let mut text = String::with_capacity(FLAG_BYTES);
+            write(&mut text, &resolution);
+            Ok(reply::json_bytes(text))
+        }
+    }
+}
+
+/// Writes one flag's answer, or its failure as an item of a list, from prebuilt pieces.
+fn write(text: &mut String, resolution: &Resolution<'_>) {
+    text.push_str("{\"key\":");
+    text.push_str(resolution.flag.key_json());
+    if let Some(error) = resolution.error {
+        let _ = write!(text, ",\"errorCode\":\"{}\",\"errorDetails\":\"{}\"}}", error.as_str(), detail_of(error));
+        return;
+    }
+    text.push_str(",\"reason\":\"");
+    text.push_str(resolution.reason.openfeature());
+    text.push('"');
+    if let Some(variant) = resolution.variant {
+        text.push_str(",\"variant\":");
+        text.push_str(variant.key_json());
+        text.push_str(",\"value\":");
+        text.push_str(variant.json());
+    }
+    if let Some(metadata) = resolution.flag.metadata_json() {
+        text.push_str(",\"metadata\":");
+        text.push_str(metadata);
+    }
+    text.push('}');
+}
+
+/// What a person reads of an error. No character of these needs escaping.
+fn detail_of(error: ErrorCode) -> &'static str {
+    match error {
+        ErrorCode::FlagNotFound => "This environment has no such flag.",
+        ErrorCode::TargetingKeyMissing => "The flag is split by an attribute that the context lacks.",
+        ErrorCode::General => "What is stored for this flag cannot be evaluated.",
+    }
+}
+
+/// The body as JSON, or why it is none.
+async fn read_body(context: &mut Context) -> Result<Result<Value, String>, Problem> {
+    json::require_json(context.head.headers())?;
+    let bytes = context.bytes().await?;
+    Ok(serde_json::from_slice(&bytes).map_err(|error| format!("The body is not JSON: {error}.")))
+}
+
+fn asked_by<'b>(body: &'b Value, grant: &KeyGrant, now: Timestamp) -> Result<engine::Context<'b>, String> {
+    let asked = engine::Context::from_ofrep(body, now).map_err(|error| format!("The context is not usable: {error}."))?;
+    Ok(match asked.requested_now().filter(|_| grant.kind == KeyKind::Server) {
+        Some(now) => asked.at(now),
+        None => asked,
+    })
+}
+
+fn failure(key: Option<&str>, code: &str, detail: &str) -> Response {
+    answer(StatusCode::BAD_REQUEST, key, code, detail)
+}
+
+fn not_found(key: &str) -> Response {
+    answer(
+        StatusCode::NOT_FOUND,
+        Some(key),
+        ErrorCode::FlagNotFound.as_str(),
+        detail_of(ErrorCode::FlagNotFound),
+    )
+}
+
+fn answer(status: StatusCode, key: Option<&str>, code: &str, detail: &str) -> Response {
+    let mut document = json!({ "errorCode": code, "errorDetails": detail });
+    if let Some(key) = key {
+        document["key"] = json!(key);
+    }
+    let mut response = reply::json(&document);
+    *response.status_mut() = status;
+    response
+}
+
+/// A list's `ETag`: what it says, whoever asked and whenever, and when it was said.
+#[derive(Clone, Copy)]
+struct Tag {
+    digest: u64,
+    issued: i64,
+}
+
+impl Tag {
+    /// Whether a tag of an `If-None-Match` is of the same answer and not too old. Weak and strong ones compare alike.
+    fn is_matched_by(self, header: &HeaderValue) -> bool {
+        let Ok(text) = header.to_str() else { return false };
+        text.split(',').any(|tag| {
+            let tag = tag.trim().trim_start_matches("W/").trim_matches('"');
+            let Some((digest, issued)) = tag.split_once('-') else { return false };
+            let age = i64::from_str_radix(issued, 16).map(|issued| self.issued.saturating_sub(issued));
+            u64::from_str_radix(digest, 16) == Ok(self.digest)
+                && age.is_ok_and(|age| (0..NOT_MODIFIED_SECONDS).contains(&age))
+        })
+    }
+}
+
+impl std::fmt::Display for Tag {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "\"{:016x}-{:x}\"", self.digest, self.issued)
+    }
+}
+
+/// Hashes what the client would get, so that the tag covers the whole context, every rule and the time.
+fn digest(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_matches_itself_in_every_spelling_until_it_is_old() {
+        let tag = Tag { digest: 0xabc, issued: 1_700_000_000 };
+        let matches = |text: &str, later: i64| {
+            Tag { issued: tag.issued + later, ..tag }.is_matched_by(&HeaderValue::from_str(text).unwrap())
+        };
+        let text = tag.to_string();
+        assert!(matches(&text, 0) && matches(&text, 299) && !matches(&text, 300));
+        assert!(matches(&format!("W/{text}"), 1) && matches(&format!("\"x\", {text}"), 1));
+        assert!(matches(text.trim_matches('"'), 1), "unquoted");
+        assert!(!matches(&text, -1), "from the future");
+        for other in ["*", "", "\"abd-6553f100\"", "\"abc\""] {
+            assert!(!matches(other, 0), "{other}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What handlers may use of the server, and the little they ask of its other parts.
+
+use std::{sync::Arc, time::Duration};
+
+use flagstone_services::Services;
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// What all handlers share.
+pub struct State {
+    /// The services.
+    pub services: Services,
+    /// The server's figures.
+    pub figures: Arc<dyn Figures>,
+    /// The pipeline's status.
+    pub pipeline: Arc<dyn PipelineStatus>,
+    /// Whether the server takes requests.
+    pub readiness: Arc<dyn Readiness>,
+    /// How streams behave.
+    pub streams: StreamOptions,
+    /// Where people reach the server, if the settings say so: `https://flags.example.com`.
+    pub public_url: Option<String>,
+    /// When the process started.
+    pub started: Timestamp,
+    /// The server's version.
+    pub version: &'static str,
+}
+
+/// How streams behave.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamOptions {
+    /// How long without an event before a comment is sent, so that nobody takes the stream for dead.
+    pub heartbeat: Duration,
+    /// After which time a stream is ended, so that connections spread over instances again.
+    pub max_age: Duration,
+    /// By how much at most `max_age` is shortened, so that not all end at once.
+    pub max_age_jitter: Duration,
+}
+
+/// The server's figures, as far as handlers note or show them.
+pub trait Figures: Send + Sync + 'static {
+    /// All of them in Prometheus' text format.
+    fn encode(&self) -> String;
+    /// Notes a sign-in: `auth_attempts_total{method,status,reason}`.
+    fn auth_attempt(&self, method: &'static str, status: &'static str, reason: &'static str);
+    /// Notes flags that were evaluated: `flag_evaluations_total{protocol}`.
+    fn evaluated(&self, protocol: Protocol, flags: u64);
+}
+
+/// The protocols flags are asked for by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// Our own.
+    Sdk,
+    /// OpenFeature's Remote Evaluation Protocol.
+    Ofrep,
+}
+
+/// The pipeline's status, as the pipeline itself documents it.
+pub trait PipelineStatus: Send + Sync + 'static {
+    /// The status document.
+    fn status(&self) -> Value;
+}
+
+/// Whether the server takes requests.
+pub trait Readiness: Send + Sync + 'static {
+    /// `false` from the moment it was told to stop.
+    fn is_serving(&self) -> bool;
+}

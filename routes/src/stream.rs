@@ -1,0 +1,166 @@
+//! Change streams as Server-Sent Events, on both wires.
+
+use std::{
+    future::Future,
+    hash::{BuildHasher, RandomState},
+    pin::Pin,
+    sync::Arc,
+    task::{Context as TaskContext, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use flagstone_layers::kernel::{Body, BoxError, Problem, Response};
+use flagstone_services::{
+    hub::{EndReason, Event, StreamItem, Subscription},
+    keys::KeyGrant,
+};
+use http::{
+    HeaderName, HeaderValue,
+    header::{CACHE_CONTROL, CONTENT_TYPE},
+};
+use http_body::Frame;
+use jiff::Timestamp;
+use tokio::time::{Instant, Sleep};
+
+use crate::{context::Context, state::StreamOptions};
+
+/// Tells nginx not to gather the stream's events.
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// The longest time a client is told to wait before it comes back.
+const RETRY_SPREAD: Duration = Duration::from_secs(5);
+
+/// Which wire a stream speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wire {
+    Sdk,
+    Ofrep,
+}
+
+/// The body of a stream.
+struct EventStream {
+    subscription: Subscription,
+    wire: Wire,
+    heartbeat: Duration,
+    /// Rings when a heartbeat is due; the age is looked at then, too, so that a stream has one timer.
+    timer: Pin<Box<Sleep>>,
+    ends_at: Instant,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Opening,
+    Open,
+    Done,
+}
+
+/// `GET /api/v1/stream`
+pub(crate) async fn sdk(context: Context) -> Result<Response, Problem> {
+    open(&context, Wire::Sdk)
+}
+
+/// `GET /ofrep/v1/events`
+pub(crate) async fn ofrep(context: Context) -> Result<Response, Problem> {
+    open(&context, Wire::Ofrep)
+}
+
+fn open(context: &Context, wire: Wire) -> Result<Response, Problem> {
+    let key: Arc<KeyGrant> = context.attached()?;
+    // An id that is no revision of ours is as good as one that is no longer known: the client refetches.
+    let last = context.head.headers().get(&LAST_EVENT_ID).map(|id| {
+        id.to_str().ok().and_then(|id| id.parse().ok()).unwrap_or(u64::MAX)
+    });
+    let subscription = Subscription::open(&key, last, Timestamp::now());
+    let stream = EventStream::new(subscription, wire, context.state.streams);
+    context.exchange().mark_stream();
+    let mut response = Response::new(Body::new(stream));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+// === impl EventStream ===
+
+impl EventStream {
+    fn new(subscription: Subscription, wire: Wire, options: StreamOptions) -> Self {
+        let age = options.max_age.saturating_sub(spread(options.max_age_jitter));
+        let now = Instant::now();
+        Self {
+            subscription,
+            wire,
+            heartbeat: options.heartbeat,
+            timer: Box::pin(tokio::time::sleep_until(now + options.heartbeat.min(age))),
+            ends_at: now + age,
+            state: State::Opening,
+        }
+    }
+
+    fn frame(&self, event: &Event) -> Bytes {
+        match self.wire {
+            Wire::Sdk => event.sdk.clone(),
+            Wire::Ofrep => event.ofrep.clone(),
+        }
+    }
+
+    /// The last frame: when to come back, so that not everybody does at once.
+    fn last(&mut self) -> Bytes {
+        self.state = State::Done;
+        Bytes::from(format!("retry: {}\n\n", spread(RETRY_SPREAD).as_millis()))
+    }
+
+    fn poll(&mut self, context: &mut TaskContext<'_>) -> Poll<Option<Bytes>> {
+        match self.state {
+            State::Done => return Poll::Ready(None),
+            State::Opening => {
+                self.state = State::Open;
+                return Poll::Ready(Some(Bytes::from_static(b": connected\n\n")));
+            }
+            State::Open => {}
+        }
+        match self.subscription.poll_next(context) {
+            Poll::Ready(StreamItem::Event(event)) => return Poll::Ready(Some(self.frame(&event))),
+            Poll::Ready(StreamItem::Ended(EndReason::Shutdown)) => return Poll::Ready(Some(self.last())),
+            Poll::Ready(StreamItem::Ended(EndReason::KeyRevoked | EndReason::EnvironmentDeleted)) => {
+                self.state = State::Done;
+                return Poll::Ready(None);
+            }
+            Poll::Pending => {}
+        }
+        if self.timer.as_mut().poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        let now = Instant::now();
+        if now >= self.ends_at {
+            return Poll::Ready(Some(self.last()));
+        }
+        self.timer.as_mut().reset((now + self.heartbeat).min(self.ends_at));
+        Poll::Ready(Some(Bytes::from_static(b":\n\n")))
+    }
+}
+
+impl http_body::Body for EventStream {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.poll(context).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.state == State::Done
+    }
+}
+
+/// A time from zero up to `most`, spread evenly; not for secrets.
+fn spread(most: Duration) -> Duration {
+    let random = RandomState::new().hash_one(0u8);
+    let millis = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
+    Duration::from_millis(random.checked_rem(millis.saturating_add(1)).unwrap_or_default())
+}
