@@ -8,17 +8,20 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Buf, Bytes};
-use http::{Method, StatusCode};
+use bytes::Bytes;
+use http::{Method, StatusCode, header::CONTENT_LENGTH};
 use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use smallvec::SmallVec;
 use tokio::time::Sleep;
 
 use super::{
     chain::Ends,
     exchange::Exchange,
     hook::{Ended, Outcome},
-    next::BoxError,
+    next::{BoxError, Response},
+    spec::WrapContext,
 };
 
 /// The body of requests and responses.
@@ -28,7 +31,7 @@ use super::{
 #[derive(Default)]
 pub struct Body {
     kind: Kind,
-    limit: Option<Limiting>,
+    limits: Limits,
     tail: Option<Tail>,
 }
 
@@ -50,10 +53,21 @@ pub struct BodyLimit {
     pub time: Option<Duration>,
 }
 
-struct Limiting {
+/// The limits of a body, each of which holds.
+pub(super) type Limits = SmallVec<[Limiting; 1]>;
+
+/// A limit and what is left of it.
+pub(super) struct Limiting {
     limit: BodyLimit,
     remaining: u64,
     deadline: Option<Pin<Box<Sleep>>>,
+    limiter: Option<Limiter>,
+}
+
+/// Whose limit it is, to be told when it is exceeded.
+pub(super) struct Limiter {
+    pub(super) place: Arc<WrapContext>,
+    pub(super) exchange: Arc<Exchange>,
 }
 
 /// Why a body could not be read.
@@ -76,6 +90,8 @@ pub(super) struct Tail {
     mask: u64,
     exchange: Arc<Exchange>,
     status: Option<StatusCode>,
+    /// How long the body is, where that was known before it was sent.
+    length: Option<u64>,
     bytes: u64,
     outcome: Outcome,
     /// The tail of a group further in, which ends first.
@@ -105,7 +121,7 @@ impl Body {
             return Self::from(incoming);
         }
         match body {
-            Some(body) => Self::from(Kind::Boxed(Box::pin(Foreign(Box::pin(body))))),
+            Some(body) => Self::from(Kind::Boxed(Box::pin(body.map_err(Into::into)))),
             None => Self::empty(),
         }
     }
@@ -132,17 +148,22 @@ impl Body {
 
     /// Limits what is read from here on. Of several limits the tightest holds.
     pub fn limit(&mut self, limit: BodyLimit) {
-        let limit = match &self.limit {
-            Some(before) => before.limit.tightest(limit),
-            None => limit,
-        };
-        self.limit = Some(Limiting { limit, remaining: limit.bytes, deadline: None });
+        self.limits.push(Limiting::new(limit));
     }
 
-    pub(super) fn attach(&mut self, mut tail: Tail, status: StatusCode) {
-        tail.status = Some(status);
-        tail.inner = self.tail.take().map(Box::new);
-        self.tail = Some(tail);
+    pub(super) fn limit_all(&mut self, limits: &mut Limits) {
+        self.limits.append(limits);
+    }
+
+    /// Hands the end of an answer to its body.
+    pub(super) fn attach(response: &mut Response, mut tail: Tail) {
+        use http_body::Body as _;
+        let promised = || response.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
+        tail.status = Some(response.status());
+        tail.length = response.body().size_hint().exact().or_else(promised);
+        let body = response.body_mut();
+        tail.inner = body.tail.take().map(Box::new);
+        body.tail = Some(tail);
     }
 
     fn poll_limited(
@@ -151,29 +172,19 @@ impl Body {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
         let polled = this.kind.poll_frame(context);
-        let Some(limiting) = &mut this.limit else {
-            return polled.map(|frame| frame.map(|frame| frame.map_err(BodyError::Broken)));
+        let exceeded = match &polled {
+            Poll::Pending => this.limits.iter_mut().find_map(|limit| limit.wait(context)),
+            Poll::Ready(Some(Ok(frame))) => {
+                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                this.limits.iter_mut().find_map(|limit| limit.take(length))
+            }
+            Poll::Ready(_) => None,
         };
-        let frame = match polled {
-            Poll::Pending => {
-                ready!(limiting.poll_deadline(context));
-                this.kind = Kind::Empty;
-                return Poll::Ready(Some(Err(BodyError::TooSlow(limiting.limit.time.unwrap_or_default()))));
-            }
-            Poll::Ready(None) => return Poll::Ready(None),
-            Poll::Ready(Some(frame)) => frame.map_err(BodyError::Broken)?,
-        };
-        let length = frame.data_ref().map_or(0, |data| data.remaining() as u64);
-        match limiting.remaining.checked_sub(length) {
-            Some(remaining) => {
-                limiting.remaining = remaining;
-                Poll::Ready(Some(Ok(frame)))
-            }
-            None => {
-                this.kind = Kind::Empty;
-                Poll::Ready(Some(Err(BodyError::TooLarge(limiting.limit.bytes))))
-            }
+        if let Some(error) = exceeded {
+            this.kind = Kind::Empty;
+            return Poll::Ready(Some(Err(error)));
         }
+        polled.map(|frame| frame.map(|frame| frame.map_err(BodyError::Broken)))
     }
 }
 
@@ -216,17 +227,23 @@ impl Body {
 impl Drop for Body {
     fn drop(&mut self) {
         let Some(tail) = &self.tail else { return };
-        // The connection need not poll a body that says it is at its end, or whose bytes nobody wants.
+        if std::thread::panicking() {
+            return self.end(Outcome::Failed);
+        }
+        // The connection need not poll a body to its end that says it is there, that gave all the bytes it promised, or
+        // whose bytes nobody wants.
         let bodiless = *tail.exchange.method() == Method::HEAD
             || matches!(tail.status, Some(StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED));
-        let whole = self.kind.is_end_stream() || bodiless;
+        let whole = self.kind.is_end_stream() || tail.length == Some(tail.bytes) || bodiless;
+        // A body further in may carry a tail of its own, which ends first.
+        self.kind = Kind::Empty;
         self.end(if whole { Outcome::Complete } else { Outcome::Aborted });
     }
 }
 
 impl From<Kind> for Body {
     fn from(kind: Kind) -> Self {
-        Self { kind, limit: None, tail: None }
+        Self { kind, limits: Limits::new(), tail: None }
     }
 }
 
@@ -270,7 +287,7 @@ impl fmt::Debug for Body {
         };
         f.debug_struct("Body")
             .field("kind", &kind)
-            .field("limited", &self.limit.is_some())
+            .field("limited", &!self.limits.is_empty())
             .finish_non_exhaustive()
     }
 }
@@ -315,66 +332,75 @@ impl Kind {
     }
 }
 
-/// A foreign body with its error boxed.
-struct Foreign<B>(Pin<Box<B>>);
-
-impl<B> http_body::Body for Foreign<B>
-where
-    B: http_body::Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.0.as_mut().poll_frame(context).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
-    }
-}
-
-// === impl BodyLimit ===
-
-impl BodyLimit {
-    /// What both limits allow.
-    #[must_use]
-    pub fn tightest(self, other: Self) -> Self {
-        let time = match (self.time, other.time) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-        Self { bytes: self.bytes.min(other.bytes), time }
-    }
-}
+// === impl Limiting ===
 
 impl Limiting {
-    /// Ready once the time is over. The timer is made only when the body is first waited for.
-    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let Some(time) = self.limit.time else { return Poll::Pending };
-        self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(time))).as_mut().poll(context)
+    pub(super) fn new(limit: BodyLimit) -> Self {
+        Self { limit, remaining: limit.bytes, deadline: None, limiter: None }
+    }
+
+    /// The limiter, unless it has one.
+    pub(super) fn claim(&mut self, limiter: impl FnOnce() -> Limiter) {
+        self.limiter.get_or_insert_with(limiter);
+    }
+
+    /// Counts bytes that came.
+    fn take(&mut self, bytes: u64) -> Option<BodyError> {
+        match self.remaining.checked_sub(bytes) {
+            Some(remaining) => {
+                self.remaining = remaining;
+                None
+            }
+            None => self.exceeded(BodyError::TooLarge(self.limit.bytes), StatusCode::PAYLOAD_TOO_LARGE),
+        }
+    }
+
+    /// Nothing came yet. The timer is made only when the body is first waited for.
+    fn wait(&mut self, context: &mut Context<'_>) -> Option<BodyError> {
+        let time = self.limit.time?;
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(time)));
+        match deadline.as_mut().poll(context) {
+            Poll::Pending => None,
+            Poll::Ready(()) => self.exceeded(BodyError::TooSlow(time), StatusCode::REQUEST_TIMEOUT),
+        }
+    }
+
+    /// Tells the limiter; in observe mode the body goes on without this limit.
+    fn exceeded(&mut self, error: BodyError, status: StatusCode) -> Option<BodyError> {
+        let Some(limiter) = &self.limiter else { return Some(error) };
+        if limiter.place.refuses(&limiter.exchange, status) {
+            return Some(error);
+        }
+        *self = Self::new(BodyLimit { bytes: u64::MAX, time: None });
+        None
     }
 }
 
 // === impl Tail ===
 
 impl Tail {
-    pub(super) fn new(ends: Arc<Ends>, mask: u64, exchange: Arc<Exchange>) -> Self {
-        Self { ends, mask, exchange, status: None, bytes: 0, outcome: Outcome::Aborted, inner: None }
+    /// The tail of a group's way through a request, before any of its hooks ran.
+    pub(super) fn new(ends: Arc<Ends>, exchange: Arc<Exchange>) -> Self {
+        Self {
+            ends,
+            mask: 0,
+            exchange,
+            status: None,
+            length: None,
+            bytes: 0,
+            outcome: Outcome::Aborted,
+            inner: None,
+        }
     }
 
-    /// The hooks of this mask note the end.
-    pub(super) fn cover(mut self, mask: u64) -> Self {
-        self.mask = mask;
-        self
+    /// The hook at this place of the group continued: it notes the end.
+    pub(super) fn cover(&mut self, index: usize) {
+        self.mask |= 1 << index;
+    }
+
+    /// Whether anybody would note the end.
+    pub(super) fn covers_any(&self) -> bool {
+        self.ends.any(self.mask)
     }
 
     fn count(&mut self, bytes: u64) {

@@ -1,9 +1,14 @@
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+};
 
 use http::{HeaderValue, StatusCode, header::ALLOW};
 
 use super::{
-    body::Tail,
+    body::{Body, Limiter, Tail},
     exchange::Exchange,
     hook::{Ended, ErasedFlow, ErasedHook, Slots, Waited},
     next::{Call, Handler, Next, Response},
@@ -44,21 +49,11 @@ fn build(instances: &[Instance], endpoint: Next, group_size: usize) -> Next {
                 if hooks.len() == group_size {
                     next = Group::close(&mut hooks, next);
                 }
-                hooks.push(Entry {
-                    name: instance.name.clone(),
-                    hook: hook.0.clone(),
-                    observe: instance.observe,
-                    stats: instance.stats.clone(),
-                });
+                hooks.push(Entry { hook: hook.0.clone(), place: Arc::new(instance.place()) });
             }
             Prepared::Around(around) => {
                 next = Group::close(&mut hooks, next);
-                let context = WrapContext {
-                    name: instance.name.clone(),
-                    observe: instance.observe,
-                    stats: instance.stats.clone(),
-                };
-                next = around.wrap(next, &context);
+                next = around.wrap(next, &instance.place());
             }
         }
     }
@@ -82,21 +77,21 @@ struct Hooks {
 }
 
 struct Entry {
-    name: Arc<str>,
     hook: Arc<dyn ErasedHook>,
-    observe: bool,
-    stats: Arc<Stats>,
+    place: Arc<WrapContext>,
 }
 
 /// The hooks of a group that note the end, with their places in it.
 pub(super) struct Ends(Box<[(usize, Arc<dyn ErasedHook>)]>);
 
-/// How far one request came in a group: which hooks continued, and what they remember.
-#[derive(Default)]
+/// How far one request came in a group: which hooks continued, and what they remember. Those of them that note the end
+/// do so when the tail is dropped, wherever that happens: in the answer's body, in a future nobody waits for any more,
+/// or in a panic.
 struct Progress {
     next: usize,
     mask: u64,
     slots: Slots,
+    tail: Option<Tail>,
 }
 
 enum Forward {
@@ -119,6 +114,14 @@ impl Handler for Endpoint {
         *response.status_mut() = StatusCode::NO_CONTENT;
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("OPTIONS"));
         Call::Ready(response)
+    }
+}
+
+// === impl Instance ===
+
+impl Instance {
+    fn place(&self) -> WrapContext {
+        WrapContext { name: self.name.clone(), observe: self.observe, stats: self.stats.clone() }
     }
 }
 
@@ -147,10 +150,12 @@ impl Group {
 
 impl Handler for Group {
     fn call(&self, mut request: Request) -> Call {
-        let mut progress = Progress::default();
+        let mut progress = Progress::new(&self.hooks, request.exchange());
         match self.hooks.forward(request.head_mut(), &mut progress) {
-            Forward::Through => self.enter(request, progress, None),
-            Forward::Stopped(response) => Call::Ready(self.hooks.refuse(progress, None, &request, *response)),
+            Forward::Through => self.enter(request, progress),
+            Forward::Stopped(response) => {
+                Call::Ready(self.hooks.back(progress, request.exchange(), *response))
+            }
             Forward::Waiting(future) => self.wait(request, progress, future),
         }
     }
@@ -158,35 +163,31 @@ impl Handler for Group {
 
 impl Group {
     /// All hooks let the request through: on to what is inside.
-    fn enter(&self, mut request: Request, progress: Progress, tail: Option<Tail>) -> Call {
+    fn enter(&self, mut request: Request, progress: Progress) -> Call {
         request.apply_limit();
         let exchange = request.exchange().clone();
-        let tail = self.hooks.tail(tail, &progress, &exchange);
         match self.inner.call(request) {
-            Call::Ready(response) => Call::Ready(self.hooks.back(progress, tail, &exchange, response)),
+            Call::Ready(response) => Call::Ready(self.hooks.back(progress, &exchange, response)),
             Call::Future(future) => {
                 let hooks = self.hooks.clone();
                 Call::Future(Box::pin(async move {
                     let response = future.await;
-                    hooks.back(progress, tail, &exchange, response)
+                    hooks.back(progress, &exchange, response)
                 }))
             }
         }
     }
 
-    /// A hook has to wait: the rest of the request's way is a future. The client may go away meanwhile, and those that
-    /// continued note that end.
+    /// A hook has to wait: the rest of the request's way is a future.
     fn wait(&self, mut request: Request, mut progress: Progress, mut future: Waiting) -> Call {
         let group = Self { hooks: self.hooks.clone(), inner: self.inner.clone() };
         Call::Future(Box::pin(async move {
-            let mut tail = None;
             loop {
-                tail = group.hooks.tail(tail, &progress, request.exchange());
                 let waited = future.await;
                 match group.hooks.resume(waited, request.head_mut(), &mut progress) {
-                    Forward::Through => return group.enter(request, progress, tail).wait().await,
+                    Forward::Through => return group.enter(request, progress).wait().await,
                     Forward::Stopped(response) => {
-                        return group.hooks.refuse(progress, tail, &request, *response);
+                        return group.hooks.back(progress, request.exchange(), *response);
                     }
                     Forward::Waiting(next) => future = next,
                 }
@@ -200,7 +201,7 @@ impl Group {
 impl Hooks {
     fn forward(&self, head: &mut RequestHead, progress: &mut Progress) -> Forward {
         while let Some(entry) = self.entries.get(progress.next) {
-            match entry.hook.on_request(head, &mut progress.slots) {
+            match entry.on_request(head, &mut progress.slots) {
                 ErasedFlow::Continue => progress.continued(),
                 ErasedFlow::Stop(response) => match entry.stop(head.exchange(), response) {
                     Some(response) => return Forward::Stopped(response),
@@ -232,75 +233,52 @@ impl Hooks {
     }
 
     /// Lets those that continued see the response, the innermost first, and hands the end to the body.
-    fn back(
-        &self,
-        mut progress: Progress,
-        tail: Option<Tail>,
-        exchange: &Exchange,
-        mut response: Response,
-    ) -> Response {
+    fn back(&self, mut progress: Progress, exchange: &Exchange, mut response: Response) -> Response {
         let mut head = ResponseHead::new(exchange, &mut response);
         for (index, entry) in self.entries.iter().enumerate().take(progress.next).rev() {
             if progress.mask & (1 << index) != 0 {
                 entry.hook.on_response(&mut progress.slots, &mut head);
             }
         }
-        if let Some(tail) = tail {
-            let status = response.status();
-            response.body_mut().attach(tail, status);
+        if let Some(tail) = progress.tail
+            && tail.covers_any()
+        {
+            Body::attach(&mut response, tail);
         }
         response
-    }
-
-    fn refuse(
-        &self,
-        progress: Progress,
-        tail: Option<Tail>,
-        request: &Request,
-        response: Response,
-    ) -> Response {
-        let tail = self.tail(tail, &progress, request.exchange());
-        self.back(progress, tail, request.exchange(), response)
-    }
-
-    /// The tail for those that continued so far, made from an earlier one where there is one.
-    fn tail(&self, tail: Option<Tail>, progress: &Progress, exchange: &Arc<Exchange>) -> Option<Tail> {
-        let ends = self.ends.as_ref()?;
-        match tail {
-            Some(tail) => Some(tail.cover(progress.mask)),
-            None => ends.any(progress.mask).then(|| Tail::new(ends.clone(), progress.mask, exchange.clone())),
-        }
     }
 }
 
 // === impl Entry ===
 
 impl Entry {
+    fn on_request(&self, head: &mut RequestHead, slots: &mut Slots) -> ErasedFlow {
+        let flow = self.hook.on_request(head, slots);
+        head.claim_limits(|exchange| Limiter { place: self.place.clone(), exchange: exchange.clone() });
+        flow
+    }
+
     /// Counts a refusal and gives it back; in observe mode only counts it.
     fn stop(&self, exchange: &Exchange, response: Box<Response>) -> Option<Box<Response>> {
-        if self.observe {
-            self.stats.count_observed();
-            exchange.add_observed(self.name.clone());
-            tracing::debug!(layer = %self.name, status = response.status().as_u16(), "would have refused");
-            return None;
-        }
-        self.stats.count_refused();
-        exchange.set_stopped(self.name.clone(), response.status());
-        Some(response)
+        self.place.refuses(exchange, response.status()).then_some(response)
     }
 }
 
 // === impl Ends ===
 
 impl Ends {
-    fn any(&self, mask: u64) -> bool {
+    pub(super) fn any(&self, mask: u64) -> bool {
         self.0.iter().any(|(index, _)| mask & (1 << index) != 0)
     }
 
+    /// Lets those of the mask note the end, the innermost first. This runs while things are dropped, perhaps by a panic:
+    /// a second one would end the process, so it is kept in.
     pub(super) fn run(&self, mask: u64, exchange: &Exchange, ended: &Ended) {
         for (index, hook) in self.0.iter().rev() {
-            if mask & (1 << index) != 0 {
-                hook.on_end(exchange, ended);
+            if mask & (1 << index) != 0
+                && catch_unwind(AssertUnwindSafe(|| hook.on_end(exchange, ended))).is_err()
+            {
+                tracing::error!(request_id = ?exchange.request_id(), "a layer panicked at the end of a request");
             }
         }
     }
@@ -309,8 +287,16 @@ impl Ends {
 // === impl Progress ===
 
 impl Progress {
+    fn new(hooks: &Hooks, exchange: &Arc<Exchange>) -> Self {
+        let tail = hooks.ends.as_ref().map(|ends| Tail::new(ends.clone(), exchange.clone()));
+        Self { next: 0, mask: 0, slots: Slots::new(), tail }
+    }
+
     fn continued(&mut self) {
         self.mask |= 1 << self.next;
+        if let Some(tail) = &mut self.tail {
+            tail.cover(self.next);
+        }
         self.next += 1;
     }
 }

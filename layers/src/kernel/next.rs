@@ -13,6 +13,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub struct Next(Arc<dyn Handler>);
 
 /// An answer that is there already, or one to wait for.
+#[expect(clippy::large_enum_variant, reason = "a box would allocate for each answer that is there")]
 pub enum Call {
     /// It is there.
     Ready(Response),

@@ -4,7 +4,7 @@ use http::{Extensions, HeaderMap, HeaderName, Method, StatusCode, Uri, Version, 
 use http_body::Body as _;
 
 use super::{
-    body::{Body, BodyLimit},
+    body::{Body, BodyLimit, Limiter, Limiting, Limits},
     exchange::Exchange,
 };
 
@@ -19,7 +19,7 @@ pub struct RequestHead {
     parts: Parts,
     exchange: Arc<Exchange>,
     body_size: http_body::SizeHint,
-    body_limit: Option<BodyLimit>,
+    limits: Limits,
 }
 
 /// What a hook sees of a response: everything but the body.
@@ -34,7 +34,7 @@ impl Request {
     /// A request that has been routed.
     pub fn new(parts: Parts, body: Body, exchange: Arc<Exchange>) -> Self {
         let body_size = body.size_hint();
-        Self { head: RequestHead { parts, exchange, body_size, body_limit: None }, body }
+        Self { head: RequestHead { parts, exchange, body_size, limits: Limits::new() }, body }
     }
 
     /// Its head.
@@ -75,9 +75,7 @@ impl Request {
     }
 
     pub(super) fn apply_limit(&mut self) {
-        if let Some(limit) = self.head.body_limit.take() {
-            self.body.limit(limit);
-        }
+        self.body.limit_all(&mut self.head.limits);
     }
 }
 
@@ -131,12 +129,19 @@ impl RequestHead {
         &self.body_size
     }
 
-    /// Limits the body that those inside read. Of several limits the tightest holds.
+    /// Limits the body that those inside read. Of several limits the tightest holds. Asked for by a hook, a limit that is
+    /// exceeded counts as the hook's refusal, and in observe mode is only noted.
     pub fn limit_body(&mut self, limit: BodyLimit) {
-        self.body_limit = Some(match self.body_limit {
-            Some(before) => before.tightest(limit),
-            None => limit,
-        });
+        if self.body_size.exact() != Some(0) {
+            self.limits.push(Limiting::new(limit));
+        }
+    }
+
+    /// The limits asked for since the last claim are this limiter's.
+    pub(super) fn claim_limits(&mut self, limiter: impl Fn(&Arc<Exchange>) -> Limiter) {
+        for limit in &mut self.limits {
+            limit.claim(|| limiter(&self.exchange));
+        }
     }
 }
 

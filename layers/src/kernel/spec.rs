@@ -1,9 +1,11 @@
 use std::{any::Any, collections::HashMap, fmt, sync::Arc};
 
+use http::StatusCode;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
 use super::{
+    exchange::Exchange,
     hook::{ErasedHook, Hook},
     next::Next,
     principal::PrincipalSet,
@@ -267,6 +269,24 @@ where
 {
     fn wrap(&self, inner: Next, context: &WrapContext) -> Next {
         self(inner, context)
+    }
+}
+
+// === impl WrapContext ===
+
+impl WrapContext {
+    /// Notes that this instance answers with this status instead of the handler. In observe mode it only notes that it
+    /// would have, and returns false: the request goes on.
+    pub fn refuses(&self, exchange: &Exchange, status: StatusCode) -> bool {
+        if self.observe {
+            self.stats.count_observed();
+            exchange.add_observed(self.name.clone());
+            tracing::debug!(layer = %self.name, status = status.as_u16(), "would have refused");
+            return false;
+        }
+        self.stats.count_refused();
+        exchange.set_stopped(self.name.clone(), status);
+        true
     }
 }
 
