@@ -80,3 +80,9 @@ pub async fn record(
     };
     audit::insert(transaction, row).await
 }
+
+/// A value as `before` or `after`.
+pub(crate) fn json(value: &impl serde::Serialize) -> Json {
+    // What cannot be written as JSON has map keys that are no strings; nothing that is audited has.
+    serde_json::to_value(value).unwrap_or_default()
+}

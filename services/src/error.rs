@@ -56,15 +56,7 @@ pub enum ServiceError {
 }
 
 /// One thing that is wrong with a document.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// Where: a JSON Pointer (RFC 6901), `""` for the whole document.
-    pub pointer: String,
-    /// What kind, for programs.
-    pub code: &'static str,
-    /// What and what to do, for people.
-    pub detail: String,
-}
+pub use flagstone_engine::Fault;
 
 impl ServiceError {
     /// A conflict with its code and what a person reads.

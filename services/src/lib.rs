@@ -3,9 +3,21 @@
 pub mod accounts;
 pub mod actor;
 pub mod audit;
+mod changes;
 pub mod clock;
+pub mod demo;
 pub mod error;
+mod fields;
+pub mod flags;
+pub mod hub;
+pub mod keys;
+pub mod page;
+pub mod projects;
+mod services;
+pub mod snapshot;
 pub mod store;
 pub mod token;
+pub mod version;
 
 pub use flagstone_engine as engine;
+pub use services::{OpenError, Options, Services, Stats};

@@ -1,12 +1,31 @@
 //! Where everything is kept: a small [`Db`] and one repository per family of tables.
 
 pub(crate) mod audit;
+pub(crate) mod changes;
 mod db;
 mod dialect;
+pub(crate) mod environments;
+pub(crate) mod failed_attempts;
+pub(crate) mod flags;
+mod json;
+pub(crate) mod keys;
 mod migrations;
+pub(crate) mod projects;
+pub(crate) mod secrets;
+pub(crate) mod segments;
+pub(crate) mod sessions;
+pub(crate) mod setup;
 mod sqlite;
+pub(crate) mod statistics;
+pub(crate) mod unknown_flags;
+pub(crate) mod users;
 
 pub use db::{
     Connection, Constraint, DatabaseOptions, DatabaseUrl, Db, Executor, FromValue, QueryKind, QueryObserver,
     ReadTransaction, Row, StoreError, Transaction, Unobserved, Value,
 };
+
+/// What lists are searched in, in lower case.
+fn search_text(key: &str, name: &str, description: &str) -> String {
+    format!("{key}\n{name}\n{description}").to_lowercase()
+}

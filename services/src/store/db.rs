@@ -191,6 +191,13 @@ impl From<u32> for Value {
     }
 }
 
+impl From<u64> for Value {
+    /// A number that no 64-bit integer column can hold counts as the largest one.
+    fn from(value: u64) -> Self {
+        Self::Integer(i64::try_from(value).unwrap_or(i64::MAX))
+    }
+}
+
 impl From<bool> for Value {
     fn from(value: bool) -> Self {
         Self::Integer(i64::from(value))

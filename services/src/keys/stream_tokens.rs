@@ -1,0 +1,92 @@
+//! Tokens that open one OFREP stream, for browsers whose `EventSource` sends no header (facts of OFREP's ADR-0008).
+//!
+//! A token is `<key id>.<payload>.<tag>`: the id of the signing key, base64url of the expiry (seconds since 1970, 8
+//! bytes), the SDK key's id and the environment's id (16 bytes each), and base64url of HMAC-SHA256 over what stands
+//! before the second dot.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
+use jiff::Timestamp;
+use sha2::Sha256;
+use uuid::Uuid;
+
+use super::{KeyGrant, KeyTable};
+use crate::clock::Clock;
+use crate::error::ServiceError;
+use crate::store::{self, Db};
+use crate::token::random_bytes;
+
+/// How long a token opens a stream; the stream itself may live on.
+const LIFE: Duration = Duration::from_secs(600);
+const PURPOSE: &str = "stream_token";
+const PAYLOAD: usize = 40;
+
+/// Signs and checks stream tokens.
+pub struct StreamTokens {
+    /// The newest signs, all verify.
+    secrets: Vec<(String, [u8; 32])>,
+    clock: Clock,
+    table: Arc<KeyTable>,
+}
+
+impl StreamTokens {
+    /// Reads the signing keys; makes the first one.
+    pub(crate) async fn open(db: &Db, clock: Clock, table: Arc<KeyTable>) -> Result<Self, ServiceError> {
+        let mut transaction = db.begin().await?;
+        let mut secrets = store::secrets::of_purpose(&mut transaction, PURPOSE).await?;
+        if secrets.is_empty() {
+            let secret = random_bytes().map_err(|error| ServiceError::Internal(error.to_string()))?;
+            let id = Uuid::now_v7().simple().to_string();
+            store::secrets::insert(&mut transaction, &id, PURPOSE, &secret, clock.now()).await?;
+            secrets.push((id, secret));
+            transaction.commit().await?;
+        }
+        Ok(Self { secrets, clock, table })
+    }
+
+    /// A token that opens a stream on the key's environment for ten minutes.
+    pub fn issue(&self, grant: &KeyGrant) -> String {
+        // `open` left no empty list.
+        let Some((id, secret)) = self.secrets.first() else { return String::new() };
+        let expiry = self.clock.now().as_second().saturating_add_unsigned(LIFE.as_secs());
+        let mut payload = [0; PAYLOAD];
+        payload[..8].copy_from_slice(&expiry.to_be_bytes());
+        payload[8..24].copy_from_slice(grant.id.as_bytes());
+        payload[24..].copy_from_slice(grant.environment.id.as_bytes());
+        let mut token = format!("{id}.{}", URL_SAFE_NO_PAD.encode(payload));
+        let tag = tag(secret, &token).finalize().into_bytes();
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(tag, &mut token);
+        token
+    }
+
+    /// The key that a token was issued for; `None` where it is not ours, too old, or its key opens nothing any more.
+    pub fn verify(&self, token: &str) -> Option<Arc<KeyGrant>> {
+        let (signed, presented) = token.rsplit_once('.')?;
+        let (id, payload) = signed.split_once('.')?;
+        let (_, secret) = self.secrets.iter().find(|(other, _)| other == id)?;
+        let mut presented_tag = [0; 32];
+        let length = URL_SAFE_NO_PAD.decode_slice(presented, &mut presented_tag).ok()?;
+        // Compares in constant time.
+        tag(secret, signed).verify_slice(presented_tag.get(..length)?).ok()?;
+        let payload: [u8; PAYLOAD] = URL_SAFE_NO_PAD.decode(payload).ok()?.try_into().ok()?;
+        let expiry = i64::from_be_bytes(payload[..8].try_into().ok()?);
+        let now = self.clock.now();
+        if now >= Timestamp::from_second(expiry).ok()? {
+            return None;
+        }
+        let grant = self.table.by_id(Uuid::from_slice(&payload[8..24]).ok()?)?;
+        (grant.is_valid(now) && grant.environment.id.as_bytes()[..] == payload[24..]).then_some(grant)
+    }
+}
+
+#[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
+fn tag(secret: &[u8; 32], text: &str) -> Hmac<Sha256> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("a key of 32 bytes");
+    mac.update(text.as_bytes());
+    mac
+}

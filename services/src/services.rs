@@ -1,0 +1,213 @@
+//! Everything together: opened once, closed once.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::task::AbortHandle;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::accounts::{AccountOptions, Accounts};
+use crate::changes::Changes;
+use crate::clock::Clock;
+use crate::error::ServiceError;
+use crate::flags::{Flags, Segments};
+use crate::hub::{EndReason, StreamCounters};
+use crate::keys::{KeyTable, Keys, StreamTokens};
+use crate::projects::Projects;
+use crate::snapshot::Snapshots;
+use crate::store::{self, DatabaseOptions, Db, StoreError};
+
+/// How often expired keys are forgotten and counts written down.
+const HOUSEKEEPING: Duration = Duration::from_secs(15);
+/// Rounds of housekeeping after which expired sessions are deleted: five minutes.
+const PURGE: u64 = 20;
+
+/// What the services are opened with.
+#[derive(Clone)]
+pub struct Options {
+    /// Where everything is kept.
+    pub database: DatabaseOptions,
+    /// What an operator may set about accounts.
+    pub accounts: AccountOptions,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+impl Options {
+    /// The defaults on this database.
+    pub fn new(database: DatabaseOptions) -> Self {
+        Self { database, accounts: AccountOptions::default(), clock: Clock::system() }
+    }
+}
+
+/// Why the services could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What is in it.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+}
+
+/// The services of one server.
+pub struct Services {
+    /// Users, sessions, the first admin.
+    pub accounts: Accounts,
+    /// Projects and their environments.
+    pub projects: Projects,
+    /// Flags and their configurations.
+    pub flags: Flags,
+    /// Segments.
+    pub segments: Segments,
+    /// SDK keys.
+    pub keys: Keys,
+    /// Tokens that open OFREP streams.
+    pub stream_tokens: StreamTokens,
+    /// What evaluation reads.
+    pub snapshots: Arc<Snapshots>,
+    /// Figures of the streams.
+    pub streams: Arc<StreamCounters>,
+    /// What time it is.
+    pub clock: Clock,
+    pub(crate) changes: Changes,
+    db: Db,
+    housekeeping: AbortHandle,
+}
+
+/// How much there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Stats {
+    /// Users.
+    pub users: u64,
+    /// Sessions that are not over.
+    pub sessions: u64,
+    /// Projects.
+    pub projects: u64,
+    /// Flags, archived ones too.
+    pub flags: u64,
+    /// SDK keys that are valid.
+    pub sdk_keys: u64,
+    /// Streams open now.
+    pub streams: u64,
+    /// Rows of the audit log.
+    pub audit_entries: u64,
+}
+
+impl Services {
+    /// Opens the database, reads all environments and keys into memory, and starts the housekeeping.
+    ///
+    /// # Errors
+    /// [`OpenError`]: what an operator has to read.
+    pub async fn open(options: Options) -> Result<Arc<Self>, OpenError> {
+        let Options { database, accounts, clock } = options;
+        let db = Db::open(database).await?;
+        let snapshots = Arc::new(Snapshots::default());
+        let table = Arc::new(KeyTable::default());
+        let streams = Arc::new(StreamCounters::default());
+        let changes =
+            Changes::new(db.clone(), clock.clone(), snapshots.clone(), table.clone(), streams.clone());
+        changes.load().await?;
+        let accounts = Accounts::new(db.clone(), clock.clone(), accounts)?;
+        let stream_tokens = StreamTokens::open(&db, clock.clone(), table.clone()).await?;
+        Ok(Arc::new_cyclic(|services| Self {
+            accounts,
+            projects: Projects::new(db.clone(), changes.clone()),
+            flags: Flags::new(db.clone(), changes.clone(), snapshots.clone()),
+            segments: Segments::new(db.clone(), changes.clone()),
+            keys: Keys::new(db.clone(), clock.clone(), changes.clone(), table),
+            stream_tokens,
+            snapshots,
+            streams,
+            clock,
+            changes,
+            db,
+            housekeeping: tokio::spawn(housekeeping(services.clone())).abort_handle(),
+        }))
+    }
+
+    /// Whether the database answers: for readiness.
+    ///
+    /// # Errors
+    /// [`ServiceError::Unavailable`].
+    pub async fn ready(&self) -> Result<(), ServiceError> {
+        store::statistics::ping(&mut self.db.read().await?).await?;
+        Ok(())
+    }
+
+    /// How much there is.
+    ///
+    /// # Errors
+    /// [`ServiceError::Unavailable`].
+    pub async fn stats(&self) -> Result<Stats, ServiceError> {
+        let (users, sessions) = (self.accounts.user_count().await?, self.accounts.session_count().await?);
+        let (projects, flags, audit_entries) = store::statistics::count(&mut self.db.read().await?).await?;
+        let (sdk_keys, streams) = (self.keys.count() as u64, self.streams.open());
+        Ok(Stats { users, sessions, projects, flags, sdk_keys, streams, audit_entries })
+    }
+
+    /// Ends all streams, those to come included, with [`EndReason::Shutdown`].
+    pub fn end_streams(&self) {
+        for handle in self.snapshots.all() {
+            handle.channel.end(EndReason::Shutdown);
+        }
+    }
+
+    /// Ends the streams, waits for the running change, writes down what is counted, closes the database.
+    ///
+    /// # Errors
+    /// [`ServiceError::Unavailable`] where that took longer than `deadline`; nothing committed is lost by it.
+    pub async fn close(&self, deadline: Duration) -> Result<(), ServiceError> {
+        self.housekeeping.abort();
+        self.end_streams();
+        let closed = async {
+            let _turn = self.changes.pause().await;
+            if let Err(error) = self.flush().await {
+                tracing::warn!(%error, "counts of unknown flags and uses of SDK keys are lost");
+            }
+            self.db.close(deadline).await
+        };
+        let late = || StoreError::Unavailable("closing took longer than allowed".to_owned());
+        Ok(tokio::time::timeout(deadline, closed).await.unwrap_or_else(|_| Err(late()))?)
+    }
+
+    /// One round of housekeeping: forgets expired keys, writes counts down, and reads again what may be stale.
+    ///
+    /// # Errors
+    /// [`ServiceError::Unavailable`]: the next round does it.
+    pub async fn housekeep(&self) -> Result<(), ServiceError> {
+        self.changes.repair().await?;
+        self.flush().await
+    }
+
+    async fn flush(&self) -> Result<(), ServiceError> {
+        self.keys.flush().await?;
+        self.flags.flush(self.clock.now()).await
+    }
+}
+
+async fn housekeeping(services: Weak<Services>) {
+    let mut ticks = interval(HOUSEKEEPING);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first tick comes at once, before there is anything to do.
+    ticks.tick().await;
+    for round in 1_u64.. {
+        ticks.tick().await;
+        let Some(services) = services.upgrade() else { return };
+        let mut outcome = services.housekeep().await;
+        if round.is_multiple_of(PURGE) {
+            outcome = outcome.and(services.accounts.purge().await.map(drop));
+        }
+        if let Err(error) = outcome {
+            tracing::warn!(%error, "housekeeping failed");
+        }
+    }
+}
+
+impl Drop for Services {
+    fn drop(&mut self) {
+        self.housekeeping.abort();
+    }
+}

@@ -1,0 +1,144 @@
+//! What an environment answers from: immutable, in memory, swapped as a whole.
+
+mod references;
+mod registry;
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwap;
+use flagstone_engine::model::{Flag, FlagConfig, Segment};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+pub(crate) use references::Reference;
+pub use registry::Snapshots;
+
+use crate::hub::{Channel, StreamCounters};
+use crate::projects::Environment;
+use crate::store::{Executor, StoreError, flags, segments};
+
+/// One state of an environment.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// Counts the environment's changes.
+    pub revision: u64,
+    /// When this state was made, or read at the start.
+    pub changed_at: Timestamp,
+    /// The definitions, by key: what server SDKs evaluate for themselves.
+    pub flags: BTreeMap<Arc<str>, Arc<FlagDefinition>>,
+    /// The segments, by key.
+    pub segments: BTreeMap<Arc<str>, Arc<Segment>>,
+}
+
+/// A flag as one environment has it.
+#[derive(Debug, Clone)]
+pub struct FlagDefinition {
+    /// Its own fields.
+    pub flag: Arc<Flag>,
+    /// The version of its own fields.
+    pub version: u64,
+    /// Its configuration here.
+    pub config: FlagConfig,
+    /// The configuration's version; 0 where none is stored.
+    pub config_version: u64,
+}
+
+/// An environment and its present snapshot. Loading the snapshot never waits.
+pub struct EnvironmentHandle {
+    /// The environment's id.
+    pub id: Uuid,
+    /// The project's key.
+    pub project: Box<str>,
+    /// The environment's key.
+    pub environment: Box<str>,
+    /// What it answers from.
+    pub snapshot: ArcSwap<Snapshot>,
+    /// Its streams.
+    pub(crate) channel: Channel,
+    /// Keys asked for that do not exist, and how often, since the last flush.
+    pub(crate) unknown: Mutex<HashMap<Box<str>, u32>>,
+}
+
+/// A change of a snapshot.
+pub(crate) enum Patch {
+    PutFlag(Arc<FlagDefinition>),
+    RemoveFlag(Box<str>),
+    PutSegment(Arc<Segment>),
+    RemoveSegment(Box<str>),
+}
+
+impl EnvironmentHandle {
+    pub(crate) fn new(
+        environment: &Environment,
+        project: &str,
+        snapshot: Snapshot,
+        counters: &Arc<StreamCounters>,
+    ) -> Self {
+        Self {
+            id: environment.id,
+            project: project.into(),
+            environment: environment.key.as_str().into(),
+            channel: Channel::new(snapshot.revision, counters.clone()),
+            snapshot: ArcSwap::from_pointee(snapshot),
+            unknown: Mutex::default(),
+        }
+    }
+}
+
+impl std::fmt::Debug for EnvironmentHandle {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "EnvironmentHandle({}/{})", self.project, self.environment)
+    }
+}
+
+impl Snapshot {
+    /// Reads the environment's state as the transaction sees it.
+    pub(crate) async fn load(
+        executor: &mut impl Executor,
+        environment: &Environment,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let mut configs = flags::configs_of_environment(executor, environment.id).await?;
+        let records = flags::of_project(executor, environment.project_id).await?;
+        let definitions = records.into_iter().map(|record| {
+            let stored = configs.remove(&(record.id, environment.id));
+            let definition = FlagDefinition {
+                version: record.version,
+                config_version: stored.as_ref().map_or(0, |stored| stored.version),
+                config: stored.map_or_else(|| FlagConfig::implicit(&record.flag), |stored| stored.config),
+                flag: record.flag,
+            };
+            (definition.flag.key.as_str().into(), Arc::new(definition))
+        });
+        let segments = segments::of_project(executor, environment.project_id).await?;
+        Ok(Self {
+            revision: environment.revision,
+            changed_at: now,
+            flags: definitions.collect(),
+            segments: segments
+                .into_iter()
+                .map(|record| (record.segment.key.as_str().into(), record.segment))
+                .collect(),
+        })
+    }
+
+    /// This state with one change. What did not change is shared.
+    pub(crate) fn patched(&self, revision: u64, now: Timestamp, patch: &Patch) -> Self {
+        let mut next = self.clone();
+        next.revision = revision;
+        next.changed_at = now;
+        match patch {
+            Patch::PutFlag(definition) => {
+                next.flags.insert(definition.flag.key.as_str().into(), definition.clone());
+            }
+            Patch::RemoveFlag(key) => drop(next.flags.remove(&**key)),
+            Patch::PutSegment(segment) => {
+                next.segments.insert(segment.key.as_str().into(), segment.clone());
+            }
+            Patch::RemoveSegment(key) => drop(next.segments.remove(&**key)),
+        }
+        next
+    }
+}
