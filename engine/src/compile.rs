@@ -16,6 +16,7 @@ use crate::attributes::{AttributeTable, Slot};
 use crate::buckets::{Drawer, HashScheme};
 use crate::fault::Faults;
 use crate::model::By;
+use crate::references::{Name, References};
 
 pub(crate) use condition::{CompiledBucket, Node};
 pub use flag::{CompiledFlag, CompiledVariant};
@@ -25,10 +26,17 @@ pub(crate) use flag::{
 pub(crate) use segment::CompiledSegment;
 
 /// Another definition that one leads to.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug)]
 pub(crate) enum Dependency {
     Flag(Box<str>),
     Segment(Box<str>),
+}
+
+/// What a definition leads to, each once, and how deep an evaluation of it alone nests.
+#[derive(Debug)]
+pub(crate) struct Links {
+    pub(crate) dependencies: Box<[Dependency]>,
+    pub(crate) depth: usize,
 }
 
 /// Compiles one definition.
@@ -37,16 +45,24 @@ struct Compiler<'c> {
     salt: &'c str,
     hash: HashScheme,
     faults: Faults,
-    dependencies: BTreeSet<Dependency>,
     uses_now: bool,
-    /// How deep its deepest condition nests.
-    depth: usize,
+}
+
+impl Links {
+    fn new(references: &References<'_>) -> Self {
+        let names: BTreeSet<Name<'_>> = references.found.iter().map(|reference| reference.to).collect();
+        let dependency = |name| match name {
+            Name::Flag(key) => Dependency::Flag(key.into()),
+            Name::Segment(key) => Dependency::Segment(key.into()),
+        };
+        Self { dependencies: names.into_iter().map(dependency).collect(), depth: references.depth + 1 }
+    }
 }
 
 impl<'c> Compiler<'c> {
     fn new(attributes: &'c mut Arc<AttributeTable>, salt: &'c str, hash: HashScheme) -> Self {
         let faults = Faults::default();
-        Self { attributes, salt, hash, faults, dependencies: BTreeSet::new(), uses_now: false, depth: 0 }
+        Self { attributes, salt, hash, faults, uses_now: false }
     }
 
     fn slot(&mut self, attribute: &str) -> Slot {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::attributes::AttributeTable;
-use crate::compile::{CompiledFlag, CompiledSegment, Dependency};
+use crate::compile::{CompiledFlag, CompiledSegment, Dependency, Links};
 use crate::context::Context;
 use crate::evaluate::{Evaluator, Resolution};
 use crate::graph;
@@ -132,26 +132,21 @@ impl Environment {
 
     /// Flags and segments are nodes, segments after flags.
     fn find_hindrances(&self) -> Box<[Option<Box<str>>]> {
-        let flags = self.flags.iter().map(|flag| (flag.depth(), flag.dependencies()));
-        let segments = self.segments.iter().map(|segment| (segment.depth, &*segment.dependencies));
-        let nodes: Vec<(usize, &[Dependency])> = flags.chain(segments).collect();
-        let own_depths: Vec<usize> = nodes.iter().map(|(depth, _)| *depth).collect();
-        let leads_to: Vec<Vec<usize>> = nodes
-            .iter()
-            .map(|(_, dependencies)| {
-                dependencies.iter().filter_map(|dependency| self.node(dependency)).collect()
-            })
-            .collect();
+        let segments = self.segments.iter().map(|segment| &segment.links);
+        let nodes: Vec<&Links> = self.flags.iter().map(CompiledFlag::links).chain(segments).collect();
+        let own_depths: Vec<usize> = nodes.iter().map(|links| links.depth).collect();
+        let targets = |links: &Links| links.dependencies.iter().filter_map(|it| self.node(it)).collect();
+        let leads_to: Vec<Vec<usize>> = nodes.iter().map(|links| targets(links)).collect();
         let (order, depths) = graph::sort(&own_depths, &leads_to);
 
         let mut hindrances = vec![None; nodes.len()];
         for node in order {
             let too_deep = depths.get(node).copied().flatten().is_none_or(|depth| depth > limits::NESTING);
-            let (_, dependencies) = nodes.get(node).copied().unwrap_or_default();
             let found = if too_deep {
                 Some("the flags and segments it leads to nest too deep".into())
             } else {
-                dependencies.iter().find_map(|dependency| self.missing_segment(dependency, &hindrances))
+                let mut dependencies = nodes.get(node).into_iter().flat_map(|links| &links.dependencies);
+                dependencies.find_map(|dependency| self.missing_segment(dependency, &hindrances))
             };
             if let Some(place) = hindrances.get_mut(node) {
                 *place = found;

@@ -3,6 +3,7 @@
 
 mod attributes;
 pub mod buckets;
+pub mod check;
 mod compile;
 mod context;
 mod environment;
@@ -15,11 +16,13 @@ mod keyed_list;
 pub mod limits;
 mod matcher;
 pub mod model;
+mod nearest;
 mod number;
 mod operator;
 mod pointer;
 mod read;
 mod reason;
+mod references;
 mod subject;
 pub mod trace;
 mod version;

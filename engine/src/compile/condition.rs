@@ -1,4 +1,4 @@
-use super::{Compiler, Dependency};
+use super::Compiler;
 use crate::attributes::Slot;
 use crate::buckets::Drawer;
 use crate::limits;
@@ -28,7 +28,6 @@ pub(crate) struct CompiledBucket {
 
 impl Compiler<'_> {
     pub(super) fn condition(&mut self, condition: &Condition, depth: usize) -> Option<Node> {
-        self.depth = self.depth.max(depth);
         if depth > limits::CONDITION_DEPTH {
             self.faults.push("too_deep", "conditions nest too deep");
             return None;
@@ -37,12 +36,8 @@ impl Compiler<'_> {
             Condition::All { all } => Node::All(self.parts(all, depth)?),
             Condition::Any { any } => Node::Any(self.parts(any, depth)?),
             Condition::Not { not } => Node::Not(Box::new(self.condition(not, depth + 1)?)),
-            Condition::Segment { segment } => {
-                self.dependencies.insert(Dependency::Segment(segment.as_str().into()));
-                Node::Segment(segment.as_str().into())
-            }
+            Condition::Segment { segment } => Node::Segment(segment.as_str().into()),
             Condition::Flag { flag, variants } => {
-                self.dependencies.insert(Dependency::Flag(flag.as_str().into()));
                 let variants = variants.iter().map(|variant| variant.as_str().into()).collect();
                 Node::Flag { key: flag.as_str().into(), variants }
             }

@@ -3,12 +3,13 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Compiler, Dependency, Node};
+use super::{Compiler, Links, Node};
 use crate::attributes::{AttributeTable, Slot};
 use crate::buckets::Drawer;
 use crate::keyed_list::Keyed;
 use crate::limits;
 use crate::model::{Flag, FlagConfig, FlagType, Serve, Split, Variant};
+use crate::references::References;
 
 /// A flag of one environment, ready to be evaluated, with the pieces its answers are written from.
 #[derive(Debug)]
@@ -23,8 +24,7 @@ pub struct CompiledFlag {
     /// Where the off variant stands.
     off: Option<Place>,
     plan: Result<Plan, Box<str>>,
-    dependencies: Box<[Dependency]>,
-    depth: usize,
+    links: Links,
     uses_now: bool,
 }
 
@@ -107,8 +107,7 @@ impl CompiledFlag {
             archived: flag.archived,
             enabled: config.enabled,
             off: off.flatten(),
-            dependencies: compiler.dependencies.into_iter().collect(),
-            depth: compiler.depth + 1,
+            links: Links::new(&References::of_config(config)),
             uses_now: compiler.uses_now,
             plan: Compiler::outcome(compiler.faults, plan),
         }
@@ -157,12 +156,8 @@ impl CompiledFlag {
         self.plan.as_ref().map_err(|reason| &**reason)
     }
 
-    pub(crate) fn dependencies(&self) -> &[Dependency] {
-        &self.dependencies
-    }
-
-    pub(crate) fn depth(&self) -> usize {
-        self.depth
+    pub(crate) fn links(&self) -> &Links {
+        &self.links
     }
 
     pub(crate) fn uses_now(&self) -> bool {
@@ -234,13 +229,10 @@ impl CompiledSplit {
 
 impl Compiler<'_> {
     fn plan(&mut self, flag: &Flag, config: &FlagConfig) -> Option<Plan> {
-        let prerequisites = config.prerequisites.iter().map(|prerequisite| {
-            self.dependencies.insert(Dependency::Flag(prerequisite.flag.as_str().into()));
-            CompiledPrerequisite {
-                flag: prerequisite.flag.as_str().into(),
-                variants: prerequisite.variants.iter().map(|variant| variant.as_str().into()).collect(),
-                or_disabled: prerequisite.or_disabled,
-            }
+        let prerequisites = config.prerequisites.iter().map(|prerequisite| CompiledPrerequisite {
+            flag: prerequisite.flag.as_str().into(),
+            variants: prerequisite.variants.iter().map(|variant| variant.as_str().into()).collect(),
+            or_disabled: prerequisite.or_disabled,
         });
         let prerequisites = prerequisites.collect();
         let targets = config.targets.iter().map(|target| {

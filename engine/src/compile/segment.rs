@@ -1,20 +1,20 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Compiler, Dependency, Node};
+use super::{Compiler, Links, Node};
 use crate::TARGETING_KEY;
 use crate::attributes::{AttributeTable, Slot};
 use crate::buckets::HashScheme;
 use crate::keyed_list::Keyed;
 use crate::model::Segment;
+use crate::references::References;
 
 /// A segment, ready to be evaluated.
 #[derive(Debug)]
 pub(crate) struct CompiledSegment {
     pub(crate) key: Arc<str>,
     pub(crate) membership: Result<Membership, Box<str>>,
-    pub(crate) dependencies: Box<[Dependency]>,
-    pub(crate) depth: usize,
+    pub(crate) links: Links,
     pub(crate) uses_now: bool,
 }
 
@@ -45,8 +45,7 @@ impl CompiledSegment {
         };
         Self {
             key: segment.key.as_str().into(),
-            dependencies: compiler.dependencies.into_iter().collect(),
-            depth: compiler.depth + 1,
+            links: Links::new(&References::of_segment(segment)),
             uses_now: compiler.uses_now,
             membership: Compiler::outcome(compiler.faults, membership),
         }

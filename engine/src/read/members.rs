@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::fault::Faults;
 use crate::key::is_key;
+use crate::nearest::did_you_mean;
 
 /// The members of an object, all of known names.
 #[derive(Clone, Copy)]
@@ -28,7 +29,7 @@ impl<'v> Members<'v> {
                 faults.within(name.as_str(), |faults| {
                     faults.push(
                         "unknown_field",
-                        format!("unknown member{}", nearest(name, known.iter().copied())),
+                        format!("unknown member{}", did_you_mean(name, known.iter().copied())),
                     );
                 });
             }
@@ -155,7 +156,7 @@ pub(super) fn choice<T: Copy>(names: &[(&'static str, T)]) -> impl Fn(&Value, &m
         };
         let found = names.iter().find(|(name, _)| name == given);
         if found.is_none() {
-            let near = nearest(given, names.iter().map(|(name, _)| *name));
+            let near = did_you_mean(given, names.iter().map(|(name, _)| *name));
             let all: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
             faults.push("unknown_value", format!("must be one of {}{near}", all.join(", ")));
         }
@@ -193,19 +194,6 @@ pub(super) fn wrong_type(wanted: &str, value: &Value, faults: &mut Faults) {
         Value::Object(_) => "an object",
     };
     faults.push("wrong_type", format!("must be {wanted}, is {is}"));
-}
-
-/// `; did you mean …?` where one of the names is near, else nothing.
-fn nearest<'n>(given: &str, names: impl Iterator<Item = &'n str>) -> String {
-    // A long name is no slip of the finger, and the distance costs the product of the lengths.
-    if given.len() > 64 {
-        return String::new();
-    }
-    let near = names
-        .map(|name| (strsim::damerau_levenshtein(given, name), name))
-        .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
-        .min_by_key(|(distance, _)| *distance);
-    near.map(|(_, name)| format!("; did you mean `{name}`?")).unwrap_or_default()
 }
 
 /// The length of a value written as JSON.
