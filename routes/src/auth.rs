@@ -29,7 +29,7 @@ pub const PLAIN_COOKIE: &str = "flagstone_session";
 
 /// `GET /api/auth/status`
 pub(crate) async fn status(context: Context) -> Result<Response, Problem> {
-    let needed = context.state.services.accounts().setup_needed().await.map_err(from_service)?;
+    let needed = context.state.services.accounts.setup_needed().await.map_err(from_service)?;
     Ok(reply::json(&json!({ "setup_required": needed, "methods": ["local"] })))
 }
 
@@ -44,7 +44,7 @@ pub(crate) async fn setup(mut context: Context) -> Result<Response, Problem> {
     };
     document.finish()?;
     let actor = actor_of(&context, Identity::Anonymous);
-    let signed_in = context.state.services.accounts().setup(&actor, request).await.map_err(from_service)?;
+    let signed_in = context.state.services.accounts.setup(&actor, request).await.map_err(from_service)?;
     context.state.figures.auth_attempt("setup", "success", "");
     let mut response = signed_in_response(&context, &signed_in);
     *response.status_mut() = StatusCode::CREATED;
@@ -59,7 +59,7 @@ pub(crate) async fn login(mut context: Context) -> Result<Response, Problem> {
     let previous = session_cookie(context.head.headers()).map(str::to_owned);
     let actor = actor_of(&context, Identity::Anonymous);
     let figures = &context.state.figures;
-    match context.state.services.accounts().sign_in(&actor, SignIn { email, password, previous }).await {
+    match context.state.services.accounts.sign_in(&actor, SignIn { email, password, previous }).await {
         Ok(signed_in) => {
             figures.auth_attempt("password", "success", "");
             Ok(signed_in_response(&context, &signed_in))
@@ -83,7 +83,7 @@ pub(crate) async fn login(mut context: Context) -> Result<Response, Problem> {
 pub(crate) async fn logout(context: Context) -> Result<Response, Problem> {
     let token = session_cookie(context.head.headers()).unwrap_or_default();
     let actor = actor(&context)?;
-    context.state.services.accounts().sign_out(&actor, token).await.map_err(from_service)?;
+    context.state.services.accounts.sign_out(&actor, token).await.map_err(from_service)?;
     let mut response = reply::no_content();
     let headers = response.headers_mut();
     for cookie in [SECURE_COOKIE, PLAIN_COOKIE] {
@@ -106,7 +106,7 @@ pub(crate) async fn change_password(mut context: Context) -> Result<Response, Pr
     let (current, new) = (document.text("current_password"), document.text("new_password"));
     document.finish()?;
     let actor = actor(&context)?;
-    let accounts = context.state.services.accounts();
+    let accounts = &context.state.services.accounts;
     let signed_in = accounts.change_password(&actor, current, new).await.map_err(from_service)?;
     Ok(signed_in_response(&context, &signed_in))
 }
@@ -114,7 +114,7 @@ pub(crate) async fn change_password(mut context: Context) -> Result<Response, Pr
 /// `GET /api/auth/sessions`: one's own.
 pub(crate) async fn sessions(context: Context) -> Result<Response, Problem> {
     let active: Arc<ActiveSession> = context.attached()?;
-    let sessions = context.state.services.accounts().sessions(active.user.id).await.map_err(from_service)?;
+    let sessions = context.state.services.accounts.sessions(active.user.id).await.map_err(from_service)?;
     let data: Vec<Value> = sessions
         .iter()
         .map(|session| {
@@ -130,7 +130,7 @@ pub(crate) async fn sessions(context: Context) -> Result<Response, Problem> {
 pub(crate) async fn end_session(context: Context) -> Result<Response, Problem> {
     let id = context.parameter("id")?.parse().map_err(|_| from_service(ServiceError::NotFound("session")))?;
     let actor = actor(&context)?;
-    context.state.services.accounts().end_session(&actor, id).await.map_err(from_service)?;
+    context.state.services.accounts.end_session(&actor, id).await.map_err(from_service)?;
     Ok(reply::no_content())
 }
 

@@ -56,7 +56,7 @@ pub(crate) async fn one(mut context: Context) -> Result<Response, Problem> {
     let snapshot = grant.environment.snapshot.load();
     let evaluator = snapshot.compiled.evaluator(&asked);
     let Some(resolution) = evaluator.flag(&key) else {
-        grant.environment.note_unknown(&key);
+        context.state.services.flags.note_unknown(&grant.environment, &key);
         return Err(no_flag());
     };
     if resolution.flag.is_archived() {

@@ -3,9 +3,8 @@
 use flagstone_layers::kernel::{Matched, Problem, Request, Response};
 use http::{HeaderValue, StatusCode, header::ALLOW};
 
-/// The longest target that a path can have and still be unknown; beyond it the target itself is the fault.
-/// Mirrors the server's limit (facts: 8 KiB).
-pub(crate) const TARGET_BYTES: usize = 8 * 1024;
+/// The longest target of a request, path and query, in bytes. A server routes longer ones to the fallback.
+pub const TARGET_BYTES: usize = 8 * 1024;
 
 /// 404 for an unknown path, 405 with `Allow` for a known one, 414 for a target that is too long.
 pub(crate) fn answer(request: &Request) -> Response {
@@ -31,4 +30,10 @@ pub(crate) fn answer(request: &Request) -> Response {
         _ => Problem::new(StatusCode::NOT_FOUND, "NOT_FOUND", "There is no such path."),
     };
     problem.into_response(exchange)
+}
+
+/// What a route answers in a process that serves nothing.
+pub(crate) fn no_server(request: &Request) -> Response {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", "This process serves nothing.")
+        .into_response(request.exchange())
 }

@@ -13,7 +13,7 @@ use crate::{
 /// `GET …/keys`: never the keys themselves.
 pub(crate) async fn list(context: Context) -> Result<Response, Problem> {
     let (project, environment) = (context.parameter("project")?, context.parameter("environment")?);
-    let found = context.state.services.keys().list(&project, &environment).await.map_err(from_service)?;
+    let found = context.state.services.keys.list(&project, &environment).await.map_err(from_service)?;
     Ok(reply::whole_list(&found))
 }
 
@@ -22,7 +22,7 @@ pub(crate) async fn create(mut context: Context) -> Result<Response, Problem> {
     let document = context.json().await?;
     let actor = actor(&context)?;
     let (project, environment) = (context.parameter("project")?, context.parameter("environment")?);
-    let keys = context.state.services.keys();
+    let keys = &context.state.services.keys;
     let made = keys.create(&actor, &project, &environment, &document).await.map_err(from_service)?;
     let location =
         format!("/api/management/projects/{project}/environments/{environment}/keys/{}", made.key.id);
@@ -34,7 +34,7 @@ pub(crate) async fn revoke(context: Context) -> Result<Response, Problem> {
     let actor = actor(&context)?;
     let (project, environment) = (context.parameter("project")?, context.parameter("environment")?);
     let id = context.parameter("id")?.parse().map_err(|_| from_service(ServiceError::NotFound("SDK key")))?;
-    let keys = context.state.services.keys();
+    let keys = &context.state.services.keys;
     keys.revoke(&actor, &project, &environment, id).await.map_err(from_service)?;
     Ok(reply::no_content())
 }

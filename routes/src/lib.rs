@@ -34,19 +34,19 @@ use http::Method;
 use self::context::Context;
 pub use self::{
     auth::{PLAIN_COOKIE, SECURE_COOKIE},
+    fallback::TARGET_BYTES,
     state::{Figures, PipelineStatus, Protocol, Readiness, State, StreamOptions},
     table::{Table, TableError},
 };
 
 /// All routes with their handlers. A route's id is its place.
 pub fn routes(state: &Arc<State>) -> Vec<(RouteSpec, Next)> {
-    let mut routes = Routes { state: Arc::clone(state), routes: Vec::new() };
-    routes.operations();
-    routes.accounts();
-    routes.projects();
-    routes.flags();
-    routes.evaluation();
-    routes.routes
+    Routes::all(Some(Arc::clone(state)))
+}
+
+/// All routes as they describe themselves, in the same order, for commands that run no server. Their handlers answer 503.
+pub fn specs() -> Vec<(RouteSpec, Next)> {
+    Routes::all(None)
 }
 
 /// What answers a request that no route does: 404, 405, 414.
@@ -55,7 +55,7 @@ pub fn fallback() -> Next {
 }
 
 struct Routes {
-    state: Arc<State>,
+    state: Option<Arc<State>>,
     routes: Vec<(RouteSpec, Next)>,
 }
 
@@ -65,12 +65,25 @@ const PUT: Method = Method::PUT;
 const DELETE: Method = Method::DELETE;
 
 impl Routes {
+    fn all(state: Option<Arc<State>>) -> Vec<(RouteSpec, Next)> {
+        let mut routes = Self { state, routes: Vec::new() };
+        routes.operations();
+        routes.accounts();
+        routes.projects();
+        routes.flags();
+        routes.evaluation();
+        routes.routes
+    }
+
     fn add<F, Fut>(&mut self, spec: RouteSpec, handler: F)
     where
         F: Fn(Context) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Response, Problem>> + Send + 'static,
     {
-        let state = Arc::clone(&self.state);
+        let Some(state) = self.state.clone() else {
+            self.routes.push((spec, Next::new(|request: Request| Call::Ready(fallback::no_server(&request)))));
+            return;
+        };
         let endpoint = Next::new(move |request: Request| {
             let exchange = Arc::clone(request.exchange());
             let answer = handler(Context::new(Arc::clone(&state), request));
@@ -136,7 +149,7 @@ impl Routes {
         const SEGMENTS: &str = "/api/management/projects/{project}/segments";
         const SEGMENT: &str = "/api/management/projects/{project}/segments/{segment}";
         const UNKNOWN: &str = "/api/management/projects/{project}/unknown-flags";
-        const UNKNOWN_ONE: &str = "/api/management/projects/{project}/unknown-flags/{environment}/{flag}";
+        const UNKNOWN_ONE: &str = "/api/management/projects/{project}/unknown-flags/{flag}";
         self.add(RouteSpec::new(GET, FLAGS, "list_flags", Member), flags::list);
         self.add(RouteSpec::new(POST, FLAGS, "create_flag", Member), flags::create);
         self.add(RouteSpec::new(GET, FLAG, "get_flag", Member), flags::get);

@@ -64,7 +64,7 @@ pub(crate) async fn all(mut context: Context) -> Result<Response, Problem> {
         }
         return Ok(response);
     }
-    let token = context.state.services.stream_tokens().issue(&grant);
+    let token = context.state.services.stream_tokens.issue(&grant);
     // Writing to a string cannot fail.
     let _ = write!(
         text,
@@ -95,7 +95,7 @@ pub(crate) async fn one(mut context: Context) -> Result<Response, Problem> {
     };
     let snapshot = grant.environment.snapshot.load();
     let Some(resolution) = snapshot.compiled.evaluate(&key, &asked) else {
-        grant.environment.note_unknown(&key);
+        context.state.services.flags.note_unknown(&grant.environment, &key);
         return Ok(not_found(&key));
     };
     context.state.figures.evaluated(Protocol::Ofrep, 1);

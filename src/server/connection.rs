@@ -15,7 +15,7 @@ use std::{
 
 use flagstone_layers::kernel::{Body, Call, Exchange, Matched, Next, Request, Response};
 use flagstone_pipeline::{Pipeline, Snapshot};
-use flagstone_routes::Table;
+use flagstone_routes::{TARGET_BYTES, Table};
 use http::{Method, header::ACCESS_CONTROL_REQUEST_METHOD};
 use hyper::{body::Incoming, service::Service};
 use hyper_util::{
@@ -38,8 +38,6 @@ pub(crate) struct Limits {
     pub(crate) head_bytes: usize,
     /// The most headers in a request.
     pub(crate) headers: usize,
-    /// The longest request target, in bytes.
-    pub(crate) target_bytes: usize,
     /// The most concurrent requests on one HTTP/2 connection.
     pub(crate) streams: u32,
 }
@@ -59,7 +57,6 @@ pub(crate) struct Connections {
 pub(crate) struct Router {
     pipeline: Pipeline,
     table: Table,
-    target_bytes: usize,
 }
 
 /// Counts an open connection for as long as it lives.
@@ -81,7 +78,7 @@ struct Answer {
 
 impl Connections {
     pub(crate) fn new(pipeline: Pipeline, table: Table, limits: Limits) -> Arc<Self> {
-        let router = Arc::new(Router { pipeline, table, target_bytes: limits.target_bytes });
+        let router = Arc::new(Router { pipeline, table });
         Arc::new(Self {
             router,
             limits,
@@ -187,7 +184,7 @@ impl Router {
         let snapshot = self.pipeline.current();
         let (parts, body) = request.into_parts();
         let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
-        let (path, matched) = if target > self.target_bytes {
+        let (path, matched) = if target > TARGET_BYTES {
             (None, Matched::NotFound)
         } else {
             self.find(&snapshot, &parts.method, parts.uri.path())

@@ -1,0 +1,378 @@
+//! `flagstone.toml` as types. Which setting takes which variable stands in the shipped file.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use flagstone_layers::kernel::{Environment, Size, Time};
+use flagstone_pipeline::{Report, SettingsSource, Variables, read_settings};
+use http::Uri;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::server::{activity::Timeouts, admin::AdminAddress, connection::Limits};
+
+/// What any setting can be overridden by: `FLAGSTONE_<SECTION>__<KEY>`.
+const PREFIX: &str = "FLAGSTONE_";
+/// The settings file in the configuration folder.
+const FILE: &str = "flagstone.toml";
+/// The pipeline file in the configuration folder.
+const PIPELINE_FILE: &str = "pipeline.toml";
+
+/// All settings.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Settings {
+    /// What kind of place this is. `development` lets pages served from `localhost` call the server.
+    pub(crate) environment: Environment,
+    /// Where people reach the server, such as `https://flags.example.com`; empty where that is not known. Whether
+    /// cookies are marked secure depends on it.
+    pub(crate) public_url: String,
+    /// Sockets and connections.
+    pub(crate) server: Server,
+    /// Where everything is kept.
+    pub(crate) database: Database,
+    /// Logs.
+    pub(crate) log: Log,
+    /// The first administrator.
+    pub(crate) admin: Admin,
+    /// Sessions.
+    pub(crate) sessions: Sessions,
+    /// Change streams.
+    pub(crate) streams: Streams,
+    /// The server's end.
+    pub(crate) shutdown: Shutdown,
+}
+
+/// Sockets and connections.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Server {
+    /// The address to listen on.
+    pub(crate) listen: String,
+    /// The port to listen on in place of the one in `listen`; empty leaves that.
+    pub(crate) port: String,
+    /// The address of the admin listener: loopback, or `unix:/path`.
+    pub(crate) admin_listen: String,
+    /// The most open connections; further ones are closed at once.
+    pub(crate) max_connections: usize,
+    /// How long a request's head may take, from its first byte.
+    pub(crate) header_timeout: Time,
+    /// How long a connection may be silent. Longer than the proxy's, which else meets a connection that just closed.
+    pub(crate) idle_timeout: Time,
+    /// The largest request head.
+    pub(crate) max_header_size: Size,
+    /// The most headers in a request.
+    pub(crate) max_headers: usize,
+    /// The most concurrent requests on one HTTP/2 connection.
+    pub(crate) max_http2_streams: u32,
+}
+
+/// Where everything is kept.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Database {
+    /// `sqlite:` and the path of a file.
+    pub(crate) url: String,
+    /// The longest wait for a connection and for a statement; afterwards the answer is 503.
+    pub(crate) statement_timeout: Time,
+    /// How long to wait for another process that holds SQLite's lock.
+    pub(crate) busy_timeout: Time,
+    /// Connections that only read.
+    pub(crate) readers: usize,
+}
+
+/// Logs.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Log {
+    /// `json`, one object a line, or `text`.
+    pub(crate) format: LogFormat,
+    /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,flagstone=debug`.
+    pub(crate) level: String,
+    /// The file that lines are added to; empty is standard output.
+    pub(crate) file: String,
+    /// What waits to be written at most; what comes beyond is dropped and counted, so that no request waits.
+    pub(crate) buffer: Size,
+    /// The release, as every line says it; empty is this program's version.
+    pub(crate) release: String,
+    /// The instance, as every line says it; empty leaves it out.
+    pub(crate) instance: String,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// The first administrator (R8).
+#[derive(Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Admin {
+    /// Their e-mail address.
+    pub(crate) email: String,
+    /// Their password, a secret. Empty: a one-time set-up token is printed at the first start.
+    #[serde(skip_serializing)]
+    pub(crate) password: String,
+}
+
+/// Sessions (R19).
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Sessions {
+    /// A session ends after that long without a request.
+    pub(crate) idle: Time,
+    /// A session ends that long after the sign-in.
+    pub(crate) lifetime: Time,
+}
+
+/// Change streams.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Streams {
+    /// How long without an event before a comment is sent.
+    pub(crate) heartbeat: Time,
+    /// After which time a stream is ended, so that connections spread over instances again.
+    pub(crate) max_age: Time,
+    /// By how much at most that is shortened, so that not all end at once.
+    pub(crate) max_age_jitter: Time,
+}
+
+/// The server's end (R74).
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Shutdown {
+    /// How long the server goes on after readiness began to fail, so that load balancers notice.
+    pub(crate) pre_stop_delay: Time,
+    /// How long all of the end may take from there.
+    pub(crate) deadline: Time,
+}
+
+/// The settings of a process: read once, watched for changes that take a restart.
+#[derive(Clone)]
+pub(crate) struct Loaded {
+    pub(crate) settings: Settings,
+    folder: PathBuf,
+    sources: Vec<PathBuf>,
+    variables: Variables,
+}
+
+/// A setting that is of the right type and makes no sense all the same.
+#[derive(Debug, thiserror::Error)]
+#[error("the setting {name}: {problem}")]
+pub(crate) struct BadSetting {
+    name: &'static str,
+    problem: String,
+}
+
+// === impl Loaded ===
+
+impl Loaded {
+    /// Reads the settings of a configuration folder.
+    pub(crate) fn read(folder: &Path, variables: &Variables) -> Result<Self, Report> {
+        let read = read_settings::<Settings>(&folder.join(FILE), PREFIX, &overrides(), variables)?;
+        let (settings, sources) = (read.values, read.sources);
+        Ok(Self { settings, folder: folder.to_owned(), sources, variables: Arc::clone(variables) })
+    }
+
+    /// The pipeline file.
+    pub(crate) fn pipeline_file(&self) -> PathBuf {
+        self.folder.join(PIPELINE_FILE)
+    }
+}
+
+impl SettingsSource for Loaded {
+    fn paths(&self) -> Vec<PathBuf> {
+        self.sources.clone()
+    }
+
+    fn changed(&self) -> Vec<String> {
+        // A file that cannot be read at the moment changes nothing: it is read at the next start.
+        let Ok(now) = Self::read(&self.folder, &self.variables) else { return Vec::new() };
+        let mut changed = Vec::new();
+        differences("", &shown(&self.settings), &shown(&now.settings), &mut changed);
+        if self.settings.admin.password != now.settings.admin.password {
+            changed.push("admin.password".to_owned());
+        }
+        changed
+    }
+}
+
+/// The variables that override settings, by name.
+fn overrides() -> Vec<String> {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    names.filter(|name| name.starts_with(PREFIX) && name.contains("__")).collect()
+}
+
+fn shown(settings: &Settings) -> serde_json::Value {
+    serde_json::to_value(settings).unwrap_or_default()
+}
+
+/// The names of the settings in which two documents differ.
+fn differences(prefix: &str, before: &serde_json::Value, after: &serde_json::Value, names: &mut Vec<String>) {
+    if let (serde_json::Value::Object(before), serde_json::Value::Object(after)) = (before, after) {
+        for (key, value) in before {
+            let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+            differences(&name, value, after.get(key).unwrap_or(&serde_json::Value::Null), names);
+        }
+    } else if before != after {
+        names.push(prefix.to_owned());
+    }
+}
+
+/// Looks variables up in the process's environment.
+pub(crate) fn environment_variables() -> Variables {
+    // An empty variable is as good as none: that is how compose files leave one out.
+    Arc::new(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// Where to listen.
+    pub(crate) fn listen(&self) -> Result<SocketAddr, BadSetting> {
+        let bad = |problem| BadSetting { name: "server.listen", problem };
+        let text = &self.server.listen;
+        let mut address: SocketAddr = text
+            .parse()
+            .map_err(|_| bad(format!("`{text}` is no address: write `127.0.0.1:8080` or `[::]:8080`")))?;
+        if !self.server.port.is_empty() {
+            let port = self.server.port.trim().parse();
+            address.set_port(port.map_err(|_| BadSetting {
+                name: "server.port",
+                problem: "it is to be a number from 0 to 65535".to_owned(),
+            })?);
+        }
+        Ok(address)
+    }
+
+    /// Where the admin listener listens.
+    pub(crate) fn admin_listen(&self) -> Result<AdminAddress, BadSetting> {
+        let address = self.server.admin_listen.parse();
+        address.map_err(|problem| BadSetting { name: "server.admin_listen", problem })
+    }
+
+    /// Where people reach the server.
+    pub(crate) fn public_url(&self) -> Result<Option<Uri>, BadSetting> {
+        if self.public_url.is_empty() {
+            return Ok(None);
+        }
+        let url: Option<Uri> = self.public_url.parse().ok();
+        let absolute = |url: &Uri| matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some();
+        url.filter(absolute).map(Some).ok_or_else(|| BadSetting {
+            name: "public_url",
+            problem: format!("`{}` is no URL such as `https://flags.example.com`", self.public_url),
+        })
+    }
+
+    /// What bounds a connection.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            timeouts: Timeouts { head: self.server.header_timeout.0, idle: self.server.idle_timeout.0 },
+            head_bytes: usize::try_from(self.server.max_header_size.0).unwrap_or(usize::MAX).max(8192),
+            headers: self.server.max_headers,
+            streams: self.server.max_http2_streams,
+        }
+    }
+}
+
+// === defaults ===
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            environment: Environment::Production,
+            public_url: String::new(),
+            server: Server::default(),
+            database: Database::default(),
+            log: Log::default(),
+            admin: Admin::default(),
+            sessions: Sessions::default(),
+            streams: Streams::default(),
+            shutdown: Shutdown::default(),
+        }
+    }
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8080".to_owned(),
+            port: String::new(),
+            admin_listen: "127.0.0.1:8081".to_owned(),
+            max_connections: 20_000,
+            header_timeout: seconds(10),
+            idle_timeout: seconds(75),
+            max_header_size: Size(32 * 1024),
+            max_headers: 64,
+            max_http2_streams: 100,
+        }
+    }
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self {
+            url: "sqlite:data/flagstone.db".to_owned(),
+            statement_timeout: seconds(5),
+            busy_timeout: seconds(2),
+            readers: 3,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Json,
+            level: "info".to_owned(),
+            file: String::new(),
+            buffer: Size(4 * 1024 * 1024),
+            release: String::new(),
+            instance: String::new(),
+        }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        let email = flagstone_services::accounts::AdminCredentials::DEFAULT_EMAIL.to_owned();
+        Self { email, password: String::new() }
+    }
+}
+
+impl std::fmt::Debug for Admin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Admin").field("email", &self.email).finish_non_exhaustive()
+    }
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self { idle: seconds(60 * 60), lifetime: seconds(12 * 60 * 60) }
+    }
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self { heartbeat: seconds(15), max_age: seconds(24 * 60 * 60), max_age_jitter: seconds(2 * 60 * 60) }
+    }
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { pre_stop_delay: seconds(0), deadline: seconds(10) }
+    }
+}
+
+fn seconds(seconds: u64) -> Time {
+    Time(Duration::from_secs(seconds))
+}
