@@ -191,7 +191,7 @@ impl Shared {
                 self.keys.remove_environment(handle.id);
                 handle.channel.end(EndReason::EnvironmentDeleted);
             }
-            Effect::AddKey(hash, grant) => self.keys.add(hash, grant),
+            Effect::AddKey(hash, grant) => self.keys.add(hash, &grant),
             Effect::RevokeKey(grant) => self.keys.revoke(&grant),
         }
     }

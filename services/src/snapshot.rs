@@ -1,6 +1,6 @@
 //! What an environment answers from: immutable, in memory, swapped as a whole.
 
-mod references;
+mod dependents;
 mod registry;
 
 use std::collections::BTreeMap;
@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use flagstone_engine::model::{Flag, FlagConfig, Segment};
+use flagstone_engine::{self as engine, Change};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-pub(crate) use references::Reference;
+pub(crate) use dependents::{Reference, With};
 pub use registry::Snapshots;
 
 use crate::hub::{Channel, StreamCounters};
@@ -30,6 +31,8 @@ pub struct Snapshot {
     pub flags: BTreeMap<Arc<str>, Arc<FlagDefinition>>,
     /// The segments, by key.
     pub segments: BTreeMap<Arc<str>, Arc<Segment>>,
+    /// The same, compiled: what is evaluated.
+    pub compiled: engine::Environment,
 }
 
 /// A flag as one environment has it.
@@ -112,33 +115,39 @@ impl Snapshot {
             };
             (definition.flag.key.as_str().into(), Arc::new(definition))
         });
-        let segments = segments::of_project(executor, environment.project_id).await?;
-        Ok(Self {
-            revision: environment.revision,
-            changed_at: now,
-            flags: definitions.collect(),
-            segments: segments
-                .into_iter()
-                .map(|record| (record.segment.key.as_str().into(), record.segment))
-                .collect(),
-        })
+        let flags: BTreeMap<_, _> = definitions.collect();
+        let records = segments::of_project(executor, environment.project_id).await?;
+        let segments: BTreeMap<Arc<str>, _> =
+            records.into_iter().map(|record| (record.segment.key.as_str().into(), record.segment)).collect();
+        let compiled = engine::Environment::new(
+            flags.values().map(|definition: &Arc<FlagDefinition>| (&*definition.flag, &definition.config)),
+            segments.values().map(|segment| &**segment),
+        );
+        Ok(Self { revision: environment.revision, changed_at: now, flags, segments, compiled })
     }
 
     /// This state with one change. What did not change is shared.
     pub(crate) fn patched(&self, revision: u64, now: Timestamp, patch: &Patch) -> Self {
-        let mut next = self.clone();
-        next.revision = revision;
-        next.changed_at = now;
-        match patch {
+        let (mut flags, mut segments) = (self.flags.clone(), self.segments.clone());
+        let change = match patch {
             Patch::PutFlag(definition) => {
-                next.flags.insert(definition.flag.key.as_str().into(), definition.clone());
+                flags.insert(definition.flag.key.as_str().into(), definition.clone());
+                Change::Flag(&definition.flag, &definition.config)
             }
-            Patch::RemoveFlag(key) => drop(next.flags.remove(&**key)),
+            Patch::RemoveFlag(key) => {
+                flags.remove(&**key);
+                Change::NoFlag(key)
+            }
             Patch::PutSegment(segment) => {
-                next.segments.insert(segment.key.as_str().into(), segment.clone());
+                segments.insert(segment.key.as_str().into(), segment.clone());
+                Change::Segment(segment)
             }
-            Patch::RemoveSegment(key) => drop(next.segments.remove(&**key)),
-        }
-        next
+            Patch::RemoveSegment(key) => {
+                segments.remove(&**key);
+                Change::NoSegment(key)
+            }
+        };
+        let compiled = self.compiled.patched([change]);
+        Self { revision, changed_at: now, flags, segments, compiled }
     }
 }

@@ -11,7 +11,7 @@ use super::{SegmentRecord, checks};
 use crate::actor::Actor;
 use crate::audit::{self, Entry};
 use crate::changes::{Change, ChangedEnvironment, Changes};
-use crate::error::{Fault, ServiceError};
+use crate::error::ServiceError;
 use crate::hub::EventKind;
 use crate::page::{Page, PageRequest};
 use crate::projects;
@@ -136,7 +136,7 @@ impl Segments {
                     let before = before.ok_or(ServiceError::NotFound("segment"))?;
                     expected.check(before.version)?;
                     if segment.key != key {
-                        return Err(ServiceError::Invalid(vec![immutable("/key", &key)]));
+                        return Err(ServiceError::Invalid(vec![checks::immutable("/key")]));
                     }
                     let environments = change.environments(&project).await?;
                     checks::segment(&segment, &environments)?;
@@ -209,10 +209,4 @@ async fn patch_all(
         change.patch(&mut environment, EventKind::Refetch, key, patch).await?;
     }
     Ok(())
-}
-
-/// The fault of a document that would change what stays as it was made.
-pub(super) fn immutable(pointer: &str, made_as: &str) -> Fault {
-    let detail = format!("this cannot be changed: it is \"{made_as}\"");
-    Fault { pointer: pointer.to_owned(), code: "immutable", detail }
 }

@@ -43,7 +43,7 @@ impl KeyTable {
         self.0.load().by_id.len()
     }
 
-    pub(crate) fn add(&self, hash: TokenHash, grant: Arc<KeyGrant>) {
+    pub(crate) fn add(&self, hash: TokenHash, grant: &Arc<KeyGrant>) {
         self.0.rcu(|table| {
             let mut table = Table::clone(table);
             table.by_hash.insert(hash, grant.clone());
