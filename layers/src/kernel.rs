@@ -10,11 +10,13 @@
 
 mod body;
 mod chain;
+mod environment;
 mod exchange;
 mod hook;
 mod next;
 mod principal;
 mod problem;
+mod public_url;
 mod request;
 mod resources;
 mod route;
@@ -26,6 +28,7 @@ mod value;
 pub use self::{
     body::{Body, BodyError, BodyLimit},
     chain::{Instance, chain, chain_unfused},
+    environment::Environment,
     exchange::{Client, Exchange, Generation, Matched, RequestId, Stopped},
     hook::{Ended, Flow, Hook, HookState, Outcome, Slot},
     next::{BoxError, Call, Handler, Next, Response, handler},
@@ -33,6 +36,7 @@ pub use self::{
         AuthFailure, Authentication, Authenticator, Credential, Principal, PrincipalKind, PrincipalSet,
     },
     problem::{Fault, Problem},
+    public_url::PublicUrl,
     request::{Request, RequestHead, ResponseHead},
     resources::Resources,
     route::{Access, RouteSpec, Run},

@@ -3,4 +3,32 @@
 //! Each module is one concern: usable alone in any Tower stack, and described to a pipeline by its
 //! [`LayerSpec`](kernel::LayerSpec). The crate knows nothing of flags, users or databases.
 
+pub mod access_log;
+pub mod body_limit;
+pub mod catch_panic;
+pub mod client_ip;
 pub mod kernel;
+pub mod metrics;
+pub mod request_id;
+mod sharded;
+#[cfg(test)]
+mod testing;
+pub mod timeout;
+
+use kernel::{Registered, Registry};
+
+/// The kinds of layer this crate has.
+pub static BUILT_IN: &[Registered] = &[
+    Registered::of::<client_ip::Spec>(),
+    Registered::of::<catch_panic::Spec>(),
+    Registered::of::<request_id::Spec>(),
+    Registered::of::<access_log::Spec>(),
+    Registered::of::<metrics::Spec>(),
+    Registered::of::<body_limit::Spec>(),
+    Registered::of::<timeout::Spec>(),
+];
+
+/// The registry of [`BUILT_IN`]; a third party adds its own with [`Registry::with`].
+pub fn registry() -> Registry {
+    Registry::new(BUILT_IN)
+}

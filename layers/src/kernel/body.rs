@@ -146,6 +146,11 @@ impl Body {
         Ok(if rest.is_empty() { first } else { rest.into() })
     }
 
+    /// Whether all of it is in memory: then nothing can wait, fail or panic while it is sent.
+    pub fn is_in_memory(&self) -> bool {
+        matches!(self.kind, Kind::Empty | Kind::Full(_))
+    }
+
     /// Limits what is read from here on. Of several limits the tightest holds.
     pub fn limit(&mut self, limit: BodyLimit) {
         self.limits.push(Limiting::new(limit));
@@ -217,7 +222,8 @@ impl http_body::Body for Body {
 }
 
 impl Body {
-    fn end(&mut self, outcome: Outcome) {
+    /// The end hooks note this outcome now.
+    pub(crate) fn end(&mut self, outcome: Outcome) {
         if let Some(mut tail) = self.tail.take() {
             tail.finish(outcome);
         }

@@ -260,7 +260,7 @@ impl Exchange {
         self.stream.load(Ordering::Relaxed)
     }
 
-    /// Notes that the answer is a stream, which may outlive its generation.
+    /// Notes that the answer is a stream, which may outlive its generation. Handlers do so before they answer.
     pub fn mark_stream(&self) {
         if !self.stream.swap(true, Ordering::Relaxed)
             && let Some(generation) = &self.generation

@@ -78,7 +78,7 @@ fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 
 /// Writes a number in the first unit that divides it.
 fn write_quantity(f: &mut fmt::Formatter<'_>, number: u64, units: &[(&str, u64)]) -> fmt::Result {
-    match units.iter().find(|(_, factor)| number != 0 && number % factor == 0).or(units.last()) {
+    match units.iter().find(|(_, factor)| number != 0 && number.is_multiple_of(*factor)).or(units.last()) {
         Some((unit, factor)) => write!(f, "{}{unit}", number / factor),
         None => write!(f, "{number}"),
     }
