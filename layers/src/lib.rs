@@ -4,12 +4,14 @@
 //! [`LayerSpec`](kernel::LayerSpec). The crate knows nothing of flags, users or databases.
 
 pub mod access_log;
+pub mod auth;
 pub mod body_limit;
 pub mod catch_panic;
 pub mod client_ip;
 pub mod kernel;
 pub mod metrics;
 pub mod request_id;
+pub mod role;
 mod sharded;
 #[cfg(test)]
 mod testing;
@@ -24,6 +26,8 @@ pub static BUILT_IN: &[Registered] = &[
     Registered::of::<request_id::Spec>(),
     Registered::of::<access_log::Spec>(),
     Registered::of::<metrics::Spec>(),
+    Registered::of::<auth::Spec>(),
+    Registered::of::<role::Spec>(),
     Registered::of::<body_limit::Spec>(),
     Registered::of::<timeout::Spec>(),
 ];

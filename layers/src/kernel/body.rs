@@ -130,9 +130,7 @@ impl Body {
     pub async fn read(mut self) -> Result<Bytes, BodyError> {
         let mut first = Bytes::new();
         let mut rest = Vec::new();
-        while let Some(frame) =
-            std::future::poll_fn(|context| Pin::new(&mut self).poll_limited(context)).await
-        {
+        while let Some(frame) = self.frame().await {
             let Ok(data) = frame?.into_data() else { continue };
             if first.is_empty() && rest.is_empty() {
                 first = data;
