@@ -8,6 +8,8 @@ use std::fmt;
 use flagstone_layers::kernel;
 use serde::Serialize;
 
+use crate::secret::Secrets;
+
 pub use self::{
     render::Format,
     source::{Location, Source},
@@ -124,12 +126,7 @@ impl Diagnostic {
     pub fn related(mut self, location: &Location, text: impl AsRef<str>) -> Self {
         let text = printable(text.as_ref());
         let (line, column) = location.start();
-        self.related.push(Related {
-            message: text.clone(),
-            file: location.file().to_owned(),
-            line,
-            column,
-        });
+        self.related.push(Related { message: text.clone(), file: location.file().to_owned(), line, column });
         self.labels.push(Label { location: location.clone(), text });
         self
     }
@@ -148,6 +145,19 @@ impl Diagnostic {
             Some(help) => self.help(help),
             None => self,
         }
+    }
+
+    /// Without what must not be shown.
+    pub(crate) fn redacted(mut self, secrets: &Secrets) -> Self {
+        self.message = secrets.redact(&self.message);
+        self.help = self.help.map(|help| secrets.redact(&help));
+        for related in &mut self.related {
+            related.message = secrets.redact(&related.message);
+        }
+        for label in &mut self.labels {
+            label.text = secrets.redact(&label.text);
+        }
+        self
     }
 
     /// Where it is.
@@ -228,10 +238,7 @@ pub(crate) fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
 }
 
 /// A question for [`closest`], as a help line.
-pub(crate) fn did_you_mean<'a>(
-    name: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<String> {
+pub(crate) fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     // Edit distance is quadratic in the length: a name of a megabyte is not a slip of the pen.
     if name.len() > 100 {
         return None;
@@ -241,7 +248,7 @@ pub(crate) fn did_you_mean<'a>(
 
 /// Escapes control characters and cuts what is far too long for one line.
 fn printable(text: &str) -> String {
-    const LONGEST: usize = 600;
+    const LONGEST: usize = 2000;
     let mut printable = String::with_capacity(text.len().min(LONGEST));
     for (count, character) in text.chars().enumerate() {
         if count == LONGEST {

@@ -1,11 +1,28 @@
 //! A pipeline as it will be built: every route with its chain, every layer with its settings.
 
+mod aliases;
+mod cases;
+mod chains;
+mod layers;
+mod lower;
+mod reach;
+mod routes;
+
 use std::{fmt, path::PathBuf, sync::Arc};
 
 use flagstone_layers::kernel::{Order, Parsed, PrepareError, RouteSpec};
 use http::Method;
 
-use crate::diagnostic::{Diagnostic, Location, Report};
+use crate::{
+    diagnostic::{Diagnostic, Location, Report},
+    secret::Secrets,
+};
+
+pub use self::lower::{plan, plan_bytes};
+pub(crate) use self::{
+    reach::Reached,
+    routes::{route_name, some},
+};
 
 /// What reading a pipeline file came to.
 #[derive(Debug)]
@@ -57,7 +74,7 @@ pub struct PlannedInstance {
     /// Where a route overrides it.
     pub derived: Option<Location>,
     pub(crate) places: Vec<(String, Location)>,
-    pub(crate) secrets: crate::secret::Secrets,
+    pub(crate) secrets: Secrets,
 }
 
 /// A chain for one route.
@@ -71,6 +88,8 @@ pub struct PlannedRoute {
     pub chain_named: Location,
     /// Its layers, the first outermost.
     pub steps: Vec<Step>,
+    /// Whether something in it is at fault, so that nothing is proven of it.
+    pub(crate) broken: bool,
 }
 
 /// One place of a chain.
@@ -116,6 +135,34 @@ pub struct PlannedTest {
     pub expected_headers: Vec<(String, String)>,
     /// Where it is declared.
     pub location: Location,
+}
+
+// === impl Plan ===
+
+impl Plan {
+    /// Leaves out the instances that no chain uses.
+    fn keep_what_runs(&mut self) {
+        let chains = self.routes.iter().flatten().chain([&self.fallback]);
+        let used: std::collections::BTreeSet<usize> =
+            chains.flat_map(|route| &route.steps).map(|step| step.instance).collect();
+        let places: std::collections::BTreeMap<_, _> = used.iter().copied().zip(0..).collect();
+        let mut place = 0..;
+        self.instances.retain(|_| place.next().is_some_and(|place| used.contains(&place)));
+        let chains = self.routes.iter_mut().flatten().chain([&mut self.fallback]);
+        for step in chains.flat_map(|route| &mut route.steps) {
+            step.instance = places.get(&step.instance).copied().unwrap_or_default();
+        }
+    }
+
+    /// What a request reaches, aliases apart.
+    pub(crate) fn reach(&self, method: &Method, path: &str) -> Reached {
+        reach::RouteTable::new(&self.specs).reach(method, path)
+    }
+
+    /// The instances of a chain, the first outermost.
+    pub fn chain(&self, route: &PlannedRoute) -> impl Iterator<Item = &PlannedInstance> {
+        route.steps.iter().filter_map(|step| self.instances.get(step.instance))
+    }
 }
 
 // === impl PlannedInstance ===

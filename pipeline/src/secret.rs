@@ -1,5 +1,14 @@
 //! What must not be printed: values from the environment and from files, and strings that look like secrets.
 
+use std::ops::Range;
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use crate::schema::Schemas;
+
 /// Texts that are not to be printed. `Debug` shows none of them.
 #[derive(Clone, Default)]
 pub(crate) struct Secrets(Vec<String>);
@@ -7,22 +16,19 @@ pub(crate) struct Secrets(Vec<String>);
 // === impl Secrets ===
 
 impl Secrets {
-    /// Keeps a text out of print, and the parts of a list of such texts.
+    /// Keeps a text out of print: as it is, as it is quoted, and the parts of it where it is a list.
     pub(crate) fn add(&mut self, text: &str) {
         let parts = text.split([',', '\n']).map(str::trim);
         for part in std::iter::once(text).chain(parts) {
-            if !part.is_empty() && !self.0.iter().any(|known| known == part) {
-                self.0.push(part.to_owned());
+            let quoted = part.escape_debug().to_string();
+            for text in [part.to_owned(), quoted] {
+                if !text.is_empty() && !self.0.contains(&text) {
+                    self.0.push(text);
+                }
             }
         }
-        // A text may contain another: the longest goes first.
+        // One may contain another: the longest goes first.
         self.0.sort_by_key(|text| std::cmp::Reverse(text.len()));
-    }
-
-    pub(crate) fn extend(&mut self, other: &Self) {
-        for text in &other.0 {
-            self.add(text);
-        }
     }
 
     /// The text without the secrets. One of a few characters is only taken out where it stands as a word.
@@ -58,4 +64,140 @@ fn replace_word(text: &str, word: &str) -> String {
         rest = after;
     }
     replaced + rest
+}
+
+/// Whether a key's string value is to be masked where the file is shown.
+pub(crate) fn looks_secret(key: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "apikey",
+        "authorization",
+        "cookie",
+        "credential",
+        "credentials",
+        "passphrase",
+        "passwd",
+        "password",
+        "passwords",
+        "pepper",
+        "secret",
+        "secrets",
+        "token",
+        "tokens",
+    ];
+    let key = key.to_ascii_lowercase();
+    let mut words = key.split(['-', '_', '.']);
+    words.clone().any(|word| WORDS.contains(&word)) || words.next_back().is_some_and(|last| is_key(last))
+}
+
+fn is_key(word: &str) -> bool {
+    matches!(word, "key" | "keys")
+}
+
+/// The text with strings that look like secrets masked, byte for byte. Those strings are kept out of messages too.
+pub(crate) fn mask(text: &str, table: &DeTable<'_>, schemas: &Schemas, secrets: &mut Secrets) -> String {
+    let mut found = Found { spans: Vec::new(), secrets };
+    for (key, value) in table {
+        let entries: Vec<_> = match value.get_ref() {
+            // The strings of a chain are the names of layers.
+            DeValue::Table(_) if key.get_ref() == "chains" => continue,
+            DeValue::Table(table) => table.iter().map(|(_, value)| value).collect(),
+            DeValue::Array(array) => array.iter().collect(),
+            _ => vec![value],
+        };
+        for entry in entries {
+            let Some(fields) = entry.get_ref().as_table() else { continue };
+            let kind = fields.get("kind").and_then(|kind| kind.get_ref().as_str());
+            found.fields(fields, |key| kind.is_some_and(|kind| schemas.has_setting(kind, key)));
+            let overrides = fields.get("override").and_then(|value| value.get_ref().as_table());
+            for (layer, changes) in overrides.into_iter().flatten() {
+                let Some(changes) = changes.get_ref().as_table() else { continue };
+                let kind = kind_of(table, layer.get_ref());
+                found.fields(changes, |key| kind.is_some_and(|kind| schemas.has_setting(kind, key)));
+            }
+        }
+    }
+    let mut masked = text.as_bytes().to_vec();
+    for span in found.spans {
+        cover(&mut masked, span);
+    }
+    String::from_utf8(masked).unwrap_or_default()
+}
+
+fn kind_of<'t>(table: &'t DeTable<'_>, layer: &str) -> Option<&'t str> {
+    let layers = table.get("layers")?.get_ref().as_table()?;
+    layers.get(layer)?.get_ref().as_table()?.get("kind")?.get_ref().as_str()
+}
+
+struct Found<'s> {
+    spans: Vec<Range<usize>>,
+    secrets: &'s mut Secrets,
+}
+
+impl Found<'_> {
+    /// `declared` tells whether a setting belongs to a layer's own vocabulary: `key` is what a limit counts by.
+    fn fields(&mut self, table: &DeTable<'_>, declared: impl Fn(&str) -> bool) {
+        for (key, value) in table {
+            let key = key.get_ref();
+            if key == "override" {
+                continue;
+            }
+            let plain = is_key(key) && declared(key);
+            self.value(value, looks_secret(key) && !plain);
+        }
+    }
+
+    fn value(&mut self, value: &Spanned<DeValue<'_>>, secret: bool) {
+        match value.get_ref() {
+            DeValue::String(text) if secret => {
+                self.spans.push(value.span());
+                self.secrets.add(text);
+            }
+            DeValue::Array(array) => array.iter().for_each(|item| self.value(item, secret)),
+            DeValue::Table(table) => {
+                for (key, value) in table {
+                    // The name of a variable or a file is no secret, what it gives is.
+                    let named = matches!(key.get_ref().as_ref(), "env" | "file");
+                    self.value(value, (secret && !named) || looks_secret(key.get_ref()));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// As [`mask`], for a text that is not TOML: whatever follows a key that looks like a secret's.
+pub(crate) fn mask_text(text: &str) -> String {
+    let mut masked = text.as_bytes().to_vec();
+    let mut from = 0;
+    while let Some(equals) = text.get(from..).and_then(|rest| rest.find('=')).map(|at| from + at) {
+        from = equals + 1;
+        let before = text.get(..equals).unwrap_or_default().trim_end();
+        let before = before.trim_end_matches(['"', '\'']);
+        let start = before.rfind(|c: char| !(c.is_alphanumeric() || "-_.".contains(c)));
+        let key = start.map_or(before, |at| before.get(at..).unwrap_or_default());
+        if !looks_secret(key.trim_start_matches(|c: char| !c.is_alphanumeric())) {
+            continue;
+        }
+        let rest = text.get(from..).unwrap_or_default();
+        let line = rest.find('\n').unwrap_or(rest.len());
+        let Some(quote) = rest.get(..line).and_then(|line| line.find(['"', '\''])) else { continue };
+        let quoted = rest.get(quote..).unwrap_or_default();
+        let end = [r#"""""#, "'''"]
+            .iter()
+            .find(|fence| quoted.starts_with(**fence))
+            .map(|fence| quoted.get(3..).and_then(|text| text.find(fence)).map_or(quoted.len(), |at| at + 6))
+            .unwrap_or(line - quote);
+        cover(&mut masked, from + quote..from + quote + end);
+        from += quote + end;
+    }
+    String::from_utf8(masked).unwrap_or_default()
+}
+
+/// Puts a star for each byte, so that what follows keeps its place. Quotes and line breaks stay.
+fn cover(text: &mut [u8], span: Range<usize>) {
+    for byte in text.get_mut(span).unwrap_or_default() {
+        if !matches!(*byte, b'\n' | b'\r' | b'"' | b'\'') {
+            *byte = b'*';
+        }
+    }
 }
