@@ -25,7 +25,7 @@ pub(crate) async fn live(context: Context) -> Result<Response, Problem> {
 pub(crate) async fn ready(context: Context) -> Result<Response, Problem> {
     let state = &context.state;
     let began = Instant::now();
-    let database = state.services.ping().await;
+    let database = state.services.ready().await;
     let latency = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let database = match &database {
         Ok(()) => json!({ "status": "healthy", "latency_ms": latency }),

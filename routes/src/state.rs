@@ -9,7 +9,7 @@ use serde_json::Value;
 /// What all handlers share.
 pub struct State {
     /// The services.
-    pub services: Services,
+    pub services: Arc<Services>,
     /// The server's figures.
     pub figures: Arc<dyn Figures>,
     /// The pipeline's status.

@@ -90,6 +90,11 @@ impl Connections {
         })
     }
 
+    /// The pipeline they run on.
+    pub(crate) fn pipeline(&self) -> &Pipeline {
+        &self.router.pipeline
+    }
+
     /// The connections that are open.
     pub(crate) fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)

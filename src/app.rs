@@ -1,0 +1,425 @@
+//! The parts of a server: started in order, stopped in reverse.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use flagstone_layers::{
+    access_log::AccessLogSink,
+    kernel::{Authenticator, PublicUrl, Resources},
+    metrics::HttpMetrics,
+};
+use flagstone_pipeline::{Host, Pipeline, Report, Trigger, Watcher};
+use flagstone_routes::{Figures as _, State, StreamOptions, Table};
+use flagstone_services::{
+    Options, Services,
+    accounts::{AccountOptions, AdminCredentials, FirstAdmin},
+    demo::Demo,
+    store::{DatabaseOptions, DatabaseUrl},
+};
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+};
+
+use crate::{
+    demo::{self, Addresses},
+    figures::{Figures, Parts, QueryDurations},
+    logging::Logging,
+    principals::Principals,
+    server::{
+        admin::{Admin, AdminAddress, AdminListener},
+        connection::Connections,
+        drain::{Drain, Phase},
+        listen,
+    },
+    settings::{BadSetting, Loaded, Settings, environment_variables},
+};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The most of the shutdown's deadline that closing the database may take.
+const DATABASE_CLOSE: Duration = Duration::from_secs(5);
+
+/// What a start is asked for beside the settings.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Start {
+    pub(crate) demo: bool,
+    pub(crate) ready_file: Option<PathBuf>,
+}
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error(transparent)]
+    Setting(#[from] BadSetting),
+    #[error("the database: {0}")]
+    Open(#[from] flagstone_services::OpenError),
+    #[error("the database: {0}")]
+    Store(#[from] flagstone_services::store::StoreError),
+    #[error("the first administrator: {0}")]
+    FirstAdmin(flagstone_services::error::ServiceError),
+    #[error("the demonstration: {0}")]
+    Demo(flagstone_services::error::ServiceError),
+    #[error("the route table: {0}")]
+    Table(#[from] flagstone_routes::TableError),
+    #[error("the pipeline has faults")]
+    Pipeline(Report),
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: String, source: std::io::Error },
+    #[error("the ready file {path}: {source}")]
+    ReadyFile { path: String, source: std::io::Error },
+    #[error("signals: {0}")]
+    Signals(std::io::Error),
+}
+
+/// A server that runs.
+pub(crate) struct App {
+    services: Arc<Services>,
+    pipeline: Pipeline,
+    drain: Drain,
+    settings: Settings,
+    signals: Signals,
+    _watcher: Watcher,
+}
+
+/// What handlers and the admin listener show of the parts; filled while these start.
+struct Shared {
+    figures: Figures,
+    services: Arc<Services>,
+    drain: Drain,
+    access: AccessLogSink,
+    pipeline: OnceLock<Pipeline>,
+    connections: OnceLock<Arc<Connections>>,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+// === impl App ===
+
+impl App {
+    /// Starts all parts.
+    pub(crate) async fn start(loaded: Loaded, start: &Start, logging: &Logging) -> Result<Self, StartError> {
+        let settings = loaded.settings.clone();
+        tracing::info!(settings = %serde_json::to_value(&settings).unwrap_or_default(), version = VERSION, "starting");
+        let signals = Signals::new().map_err(StartError::Signals)?;
+        let http = HttpMetrics::new();
+        let figures = Figures::new(&http, QueryDurations::new(), VERSION);
+        let services = Services::open(service_options(&settings, &figures)?).await?;
+        tracing::info!(database = %settings.database.url, "the database is open and migrated");
+        let demo = first_admin(&services, &settings, start).await?;
+
+        let drain = Drain::new();
+        let shared = Arc::new(Shared {
+            figures,
+            services: Arc::clone(&services),
+            drain: drain.clone(),
+            access: logging.access.clone(),
+            pipeline: OnceLock::new(),
+            connections: OnceLock::new(),
+        });
+        let routes = flagstone_routes::routes(&Arc::new(state(&settings, &shared)?));
+        let table = Table::new(routes.iter().map(|(spec, _)| spec))?;
+        let authenticator: Arc<dyn Authenticator> = Arc::new(Principals::new(Arc::clone(&services)));
+        let host = Host {
+            registry: flagstone_layers::registry(),
+            resources: resources(&settings, authenticator, logging.access.clone(), http)?,
+            routes,
+            fallback: flagstone_routes::fallback(),
+            variables: environment_variables(),
+            settings: Some(Arc::new(loaded.clone())),
+        };
+        let pipeline = Pipeline::load(&loaded.pipeline_file(), host).map_err(StartError::Pipeline)?;
+        let _ = shared.pipeline.set(pipeline.clone());
+        let connections = Connections::new(pipeline.clone(), table, settings.limits());
+        let _ = shared.connections.set(Arc::clone(&connections));
+
+        let addresses = listen_on(&settings, &shared, connections, &drain).await?;
+        tracing::info!(url = %addresses.url, admin = %addresses.admin_url, "ready");
+        if let Some(demo) = &demo {
+            print!("{}", demo::greeting(&addresses, demo));
+        }
+        if let Some(path) = &start.ready_file {
+            demo::write_ready_file(path, &addresses, demo.as_ref())
+                .map_err(|source| StartError::ReadyFile { path: path.display().to_string(), source })?;
+        }
+        let watcher = pipeline.watch();
+        Ok(Self { services, pipeline, drain, settings, signals, _watcher: watcher })
+    }
+
+    /// Serves until a signal says to stop, then stops in order. Returns whether all ended in time.
+    pub(crate) async fn run(mut self) -> bool {
+        loop {
+            tokio::select! {
+                _ = self.signals.terminate.recv() => break,
+                _ = self.signals.interrupt.recv() => break,
+                _ = self.signals.hangup.recv() => {
+                    let pipeline = self.pipeline.clone();
+                    // In a task of its own, so that a signal to stop is not kept waiting.
+                    tokio::spawn(async move { pipeline.reload(Trigger::Signal).await });
+                }
+            }
+        }
+        let stopping = self.stop();
+        stopping.await
+    }
+
+    /// R74, step by step.
+    async fn stop(self) -> bool {
+        let Self { services, drain, settings, signals, .. } = self;
+        let ignored = tokio::spawn(signals.ignore());
+        tracing::info!("stopping: not ready any more");
+        drain.enter(Phase::NotReady);
+        tokio::time::sleep(settings.shutdown.pre_stop_delay.0).await;
+        let deadline = tokio::time::Instant::now() + settings.shutdown.deadline.0;
+        tracing::info!("stopping: accepting no more connections, ending streams");
+        drain.enter(Phase::Draining);
+        services.end_streams();
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+        let database = DATABASE_CLOSE.min(left / 2);
+        let drained = drain.finished(left.saturating_sub(database)).await;
+        if !drained {
+            tracing::warn!(connections = drain.running(), "stopping: time is up, dropping connections");
+            drain.enter(Phase::Aborting);
+        }
+        tracing::info!("stopping: closing the database");
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+        let closed = services.close(database.max(left)).await;
+        if let Err(error) = &closed {
+            tracing::error!(%error, "stopping: the database did not close in time");
+        }
+        ignored.abort();
+        let in_time = drained && closed.is_ok();
+        tracing::info!(in_time, "stopped");
+        in_time
+    }
+}
+
+fn service_options(settings: &Settings, figures: &Figures) -> Result<Options, StartError> {
+    let mut database = DatabaseOptions::new(DatabaseUrl::parse(&settings.database.url)?);
+    database.statement_timeout = settings.database.statement_timeout.0;
+    database.busy_timeout = settings.database.busy_timeout.0;
+    database.readers = settings.database.readers;
+    database.observer = figures.queries().clone();
+    let accounts = AccountOptions {
+        session_idle: settings.sessions.idle.0,
+        session_lifetime: settings.sessions.lifetime.0,
+        ..AccountOptions::default()
+    };
+    Ok(Options { accounts, ..Options::new(database) })
+}
+
+/// Opens the services alone, for commands that work on the database.
+pub(crate) async fn open_services(settings: &Settings) -> Result<Arc<Services>, StartError> {
+    let figures = Figures::new(&HttpMetrics::new(), QueryDurations::new(), VERSION);
+    Ok(Services::open(service_options(settings, &figures)?).await?)
+}
+
+/// Sees to it that somebody can administer (R8), or fills a demonstration.
+async fn first_admin(
+    services: &Services,
+    settings: &Settings,
+    start: &Start,
+) -> Result<Option<Demo>, StartError> {
+    if start.demo {
+        return flagstone_services::demo::seed(services).await.map(Some).map_err(StartError::Demo);
+    }
+    let credentials = (!settings.admin.password.is_empty()).then(|| AdminCredentials {
+        email: settings.admin.email.clone(),
+        password: settings.admin.password.clone(),
+    });
+    match services.accounts.ensure_first_admin(credentials).await.map_err(StartError::FirstAdmin)? {
+        FirstAdmin::Present => {}
+        FirstAdmin::Created(user) => tracing::info!(email = user.email, "made the first administrator"),
+        FirstAdmin::SetupToken(token) => println!(
+            "Nobody can sign in yet. Make the first administrator with this one-time token:\n\n  {}\n\n  \
+             curl -s URL/api/auth/setup -H 'Content-Type: application/json' \\\n    \
+             -d '{{\"token\":\"…\",\"email\":\"…\",\"password\":\"…\"}}'\n",
+            token.reveal()
+        ),
+    }
+    Ok(None)
+}
+
+fn state(settings: &Settings, shared: &Arc<Shared>) -> Result<State, StartError> {
+    Ok(State {
+        services: Arc::clone(&shared.services),
+        figures: Arc::clone(shared) as _,
+        pipeline: Arc::clone(shared) as _,
+        readiness: Arc::clone(shared) as _,
+        streams: StreamOptions {
+            heartbeat: settings.streams.heartbeat.0,
+            max_age: settings.streams.max_age.0,
+            max_age_jitter: settings.streams.max_age_jitter.0,
+        },
+        public_url: settings.public_url()?.map(|url| url.to_string()),
+        started: Timestamp::now(),
+        version: VERSION,
+    })
+}
+
+/// What layers can ask the server for.
+pub(crate) fn resources(
+    settings: &Settings,
+    authenticator: Arc<dyn Authenticator>,
+    access: AccessLogSink,
+    http: HttpMetrics,
+) -> Result<Resources, BadSetting> {
+    let resources =
+        Resources::new().with(authenticator).with(access).with(http).with(settings.environment);
+    Ok(match settings.public_url()? {
+        Some(url) => resources.with(PublicUrl::new(url)),
+        None => resources,
+    })
+}
+
+/// Binds both listeners and begins to serve.
+async fn listen_on(
+    settings: &Settings,
+    shared: &Arc<Shared>,
+    connections: Arc<Connections>,
+    drain: &Drain,
+) -> Result<Addresses, StartError> {
+    let (address, admin_address) = (settings.listen()?, settings.admin_listen()?);
+    let failed = |address: &dyn std::fmt::Display| {
+        let address = address.to_string();
+        move |source| StartError::Listen { address, source }
+    };
+    let listener: TcpListener = listen::bind(address).await.map_err(failed(&address))?;
+    let admin_listener = AdminListener::bind(&admin_address).await.map_err(failed(&admin_address))?;
+    let bound = listener.local_addr().map_err(failed(&address))?;
+    let admin_bound = admin_listener.address().map_err(failed(&admin_address))?;
+    let admin = Arc::new(Admin {
+        pipeline: connections.pipeline().clone(),
+        metrics: {
+            let shared = Arc::clone(shared);
+            Arc::new(move || shared.encode())
+        },
+        version: VERSION,
+        port: match &admin_bound {
+            AdminAddress::Tcp(address) => Some(address.port()),
+            AdminAddress::Unix(_) => None,
+        },
+    });
+    let max = settings.server.max_connections;
+    tokio::spawn(admin_listener.serve(admin, drain.clone()));
+    tokio::spawn(listen::accept(listener, connections, max, drain.clone()));
+    let url = settings.public_url.trim_end_matches('/');
+    let url = if url.is_empty() { format!("http://{}", reachable(bound)) } else { url.to_owned() };
+    Ok(Addresses { url, admin_url: admin_bound.to_string() })
+}
+
+/// An address to connect to for one that is listened on.
+fn reachable(mut bound: std::net::SocketAddr) -> std::net::SocketAddr {
+    if bound.ip().is_unspecified() {
+        bound.set_ip(match bound {
+            std::net::SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            std::net::SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    bound
+}
+
+/// Settings of `--demo`: a throw-away database unless `DATABASE_URL` names one, and the rules of a developer's machine.
+pub(crate) fn for_demo(settings: &mut Settings, database_url: Option<&str>) {
+    settings.environment = flagstone_layers::kernel::Environment::Development;
+    if database_url.is_none() {
+        settings.database.url = "sqlite::temporary:".to_owned();
+    }
+}
+
+/// Checks settings and pipeline as a start would, without serving.
+pub(crate) fn check(loaded: &Loaded) -> Result<Pipeline, StartError> {
+    struct Nobody;
+    impl Authenticator for Nobody {
+        fn authenticate(
+            &self,
+            _: flagstone_layers::kernel::Credential<'_>,
+        ) -> flagstone_layers::kernel::Authentication {
+            flagstone_layers::kernel::Authentication::Refused(flagstone_layers::kernel::AuthFailure::Invalid)
+        }
+    }
+    let settings = &loaded.settings;
+    settings.listen()?;
+    settings.admin_listen()?;
+    DatabaseUrl::parse(&settings.database.url)?;
+    let routes = flagstone_routes::specs();
+    Table::new(routes.iter().map(|(spec, _)| spec))?;
+    let (access, writer) = AccessLogSink::start(std::io::sink(), Default::default()).map_err(StartError::Signals)?;
+    let host = Host {
+        registry: flagstone_layers::registry(),
+        resources: resources(settings, Arc::new(Nobody), access, HttpMetrics::new())?,
+        routes,
+        fallback: flagstone_routes::fallback(),
+        variables: environment_variables(),
+        settings: None,
+    };
+    let checked = Pipeline::load(&loaded.pipeline_file(), host).map_err(StartError::Pipeline);
+    writer.close(Duration::from_secs(1));
+    checked
+}
+
+// === impl Shared ===
+
+impl flagstone_routes::Figures for Shared {
+    fn encode(&self) -> String {
+        self.figures.encode(&Parts {
+            services: &self.services,
+            pipeline: self.pipeline.get(),
+            connections: self.connections.get().map(|connections| &**connections),
+            log_lines_dropped: self.access.dropped(),
+        })
+    }
+
+    fn auth_attempt(&self, method: &'static str, status: &'static str, reason: &'static str) {
+        self.figures.auth_attempt(method, status, reason);
+    }
+
+    fn evaluated(&self, protocol: flagstone_routes::Protocol, flags: u64) {
+        self.figures.evaluated(protocol, flags);
+    }
+}
+
+impl flagstone_routes::PipelineStatus for Shared {
+    fn status(&self) -> Value {
+        let status = self.pipeline.get().map(Pipeline::status);
+        status.and_then(|status| serde_json::to_value(status).ok()).unwrap_or_default()
+    }
+}
+
+impl flagstone_routes::Readiness for Shared {
+    fn is_serving(&self) -> bool {
+        self.drain.phase() == Phase::Serving
+    }
+}
+
+// === impl Signals ===
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Says that a second signal changes nothing.
+    async fn ignore(mut self) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+                _ = self.hangup.recv() => continue,
+            }
+            tracing::warn!("stopping already: the signal is ignored");
+        }
+    }
+}
