@@ -19,7 +19,7 @@ pub enum HashScheme {
 }
 
 /// What is drawn for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Purpose {
     /// Whether somebody takes part.
