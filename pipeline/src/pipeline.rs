@@ -1,0 +1,293 @@
+//! The pipeline that runs, and the way to the next one.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use arc_swap::{ArcSwap, Guard};
+use jiff::Timestamp;
+use tokio::{sync::watch, task::JoinError};
+
+use crate::{
+    diagnostic::{Diagnostic, Location, Report, Source},
+    fingerprint::Fingerprint,
+    host::Host,
+    log,
+    mailbox::Mailbox,
+    outcome::{Attempt, Outcome, Trigger},
+    reload::{Candidate, Loader, Read},
+    snapshot::Snapshot,
+    state::States,
+    status::{InstanceStatus, ReloadCounts, Retired, Status},
+    watch::{Watcher, Watching},
+};
+
+/// A pipeline that runs and can be replaced while it does. Cloning it makes another handle on the same.
+#[derive(Clone)]
+pub struct Pipeline {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    loader: Loader,
+    current: ArcSwap<Snapshot>,
+    attempts: watch::Sender<Arc<Attempt>>,
+    mailbox: Mailbox,
+    /// Held while an attempt is made: there is one at a time.
+    states: Mutex<States>,
+    seen: Mutex<Fingerprint>,
+    retired: Mutex<Retired>,
+    reloads: Mutex<ReloadCounts>,
+}
+
+// === impl Pipeline ===
+
+impl Pipeline {
+    /// Loads a pipeline for the first time. Reads files, so it may block.
+    ///
+    /// # Errors
+    ///
+    /// All faults of the file, where it has any.
+    pub fn load(path: &Path, host: Host) -> Result<Self, Report> {
+        let loader = Loader::new(path, host);
+        let mut read = loader.read(&Fingerprint::default());
+        let candidate = loader.prepare(&mut read, None, &States::default())?;
+        let outcome = candidate.applied(&read.fields);
+        let attempt = read.attempt(Trigger::Start, &outcome);
+        log::attempt(&attempt, &outcome);
+        let mut reloads = ReloadCounts::default();
+        reloads.count(attempt.trigger, attempt.outcome);
+        let inner = Inner {
+            loader,
+            current: ArcSwap::from_pointee(candidate.snapshot),
+            attempts: watch::Sender::new(Arc::new(attempt)),
+            mailbox: Mailbox::default(),
+            states: Mutex::new(candidate.states),
+            seen: Mutex::new(read.fingerprint),
+            retired: Mutex::default(),
+            reloads: Mutex::new(reloads),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The snapshot that runs now. Load it for each request, and let it go once the chain is called.
+    pub fn current(&self) -> Guard<Arc<Snapshot>> {
+        self.inner.current.load()
+    }
+
+    /// Loads the files anew. Requests run on undisturbed; whatever goes wrong, the last good pipeline goes on.
+    ///
+    /// Calls that come while another is at work are met together, by one attempt made for the latest of them. Dropping
+    /// the future does not stop the attempt. Must be called within a Tokio runtime.
+    pub async fn reload(&self, trigger: Trigger) -> Outcome {
+        let (outcome, needed) = self.inner.mailbox.leave(trigger);
+        if needed {
+            tokio::spawn(self.clone().meet_wishes());
+        }
+        match outcome.await {
+            Ok(outcome) => outcome,
+            Err(_) => self.inner.broken("the reload was cut off: the server shuts down"),
+        }
+    }
+
+    /// What [`reload`](Self::reload) would come to. Has no effect, and is not shown by the status.
+    pub async fn dry_run(&self) -> Outcome {
+        let inner = Arc::clone(&self.inner);
+        let outcome = tokio::task::spawn_blocking(move || inner.dry_run()).await;
+        outcome.unwrap_or_else(|error| self.inner.broken(&failure(error)))
+    }
+
+    /// What runs, what ran, and what came of the last attempt.
+    pub fn status(&self) -> Status {
+        self.inner.status()
+    }
+
+    /// The last attempt, and a way to wait for the next.
+    pub fn attempts(&self) -> watch::Receiver<Arc<Attempt>> {
+        self.inner.attempts.subscribe()
+    }
+
+    /// Watches every file the pipeline was made from, and the host's settings, until the watcher is dropped. Must be
+    /// called within a Tokio runtime.
+    pub fn watch(&self) -> Watcher {
+        self.watch_with(Watching::default())
+    }
+
+    /// As [`watch`](Self::watch), with other times.
+    pub fn watch_with(&self, watching: Watching) -> Watcher {
+        Watcher::start(self.clone(), watching)
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+
+    /// Makes attempts until nobody waits for one.
+    async fn meet_wishes(self) {
+        let mut duty = self.inner.mailbox.duty();
+        while let Some(wish) = duty.next() {
+            let inner = Arc::clone(&self.inner);
+            let trigger = wish.trigger;
+            let outcome = match tokio::task::spawn_blocking(move || inner.attempt(trigger)).await {
+                Ok((outcome, replaced)) => {
+                    if let Some(replaced) = replaced {
+                        tokio::spawn(retire(replaced));
+                    }
+                    outcome
+                }
+                Err(error) => self.inner.failed(trigger, &failure(error)),
+            };
+            wish.answer(&outcome);
+        }
+    }
+}
+
+impl std::fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pipeline").field("current", &*self.current()).finish_non_exhaustive()
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    /// One attempt, and the snapshot that it replaced.
+    fn attempt(&self, trigger: Trigger) -> (Outcome, Option<Arc<Snapshot>>) {
+        let mut states = lock(&self.states);
+        states.prune(Instant::now());
+        let known = lock(&self.seen).clone();
+        let mut read = self.loader.read(&known);
+        let before = self.current.load_full();
+        let (outcome, replaced) = match self.candidate(&mut read, &before, &states) {
+            Ok(Some(candidate)) => {
+                let outcome = candidate.applied(&read.fields);
+                *states = candidate.states;
+                self.current.store(Arc::new(candidate.snapshot));
+                lock(&self.retired).add(&before);
+                (outcome, Some(before))
+            }
+            Ok(None) => (read.unchanged(before.generation().number()), None),
+            Err(report) => (read.rejected(report), None),
+        };
+        let attempt = read.attempt(trigger, &outcome);
+        log::attempt(&attempt, &outcome);
+        lock(&self.reloads).count(trigger, attempt.outcome);
+        *lock(&self.seen) = read.fingerprint;
+        self.attempts.send_replace(Arc::new(attempt));
+        (outcome, replaced)
+    }
+
+    fn dry_run(&self) -> Outcome {
+        let states = lock(&self.states).clone();
+        let mut read = self.loader.read(&Fingerprint::default());
+        let before = self.current.load_full();
+        match self.candidate(&mut read, &before, &states) {
+            Ok(Some(candidate)) => candidate.applied(&read.fields),
+            Ok(None) => read.unchanged(before.generation().number()),
+            Err(report) => read.rejected(report),
+        }
+    }
+
+    /// What could run next; `None` where it is what runs already.
+    fn candidate(
+        &self,
+        read: &mut Read,
+        before: &Snapshot,
+        states: &States,
+    ) -> Result<Option<Candidate>, Report> {
+        if read.digest() == before.digest() {
+            return Ok(None);
+        }
+        self.loader.prepare(read, Some(before), states).map(Some)
+    }
+
+    /// What an attempt comes to that could not be made.
+    fn broken(&self, why: &str) -> Outcome {
+        tracing::error!(why, "the pipeline could not be loaded; the last good one goes on");
+        let source = Source::new(self.loader.path(), String::new(), 0);
+        let location = Location::new(Arc::new(source), 0..0);
+        let diagnostic = Diagnostic::error("internal", &location, why);
+        Outcome::Rejected { diagnostics: vec![diagnostic], fields: Vec::new() }
+    }
+
+    /// Notes an attempt that could not be made.
+    fn failed(&self, trigger: Trigger, why: &str) -> Outcome {
+        let outcome = self.broken(why);
+        lock(&self.reloads).count(trigger, outcome.kind());
+        let sources = self.attempts.borrow().sources.clone();
+        self.attempts.send_replace(Arc::new(Attempt {
+            trigger,
+            outcome: outcome.kind(),
+            at: Timestamp::now(),
+            digest: String::new(),
+            diagnostics: outcome.diagnostics().to_vec(),
+            fields: Vec::new(),
+            changes: None,
+            sources,
+        }));
+        outcome
+    }
+
+    fn status(&self) -> Status {
+        let current = self.current.load();
+        Status {
+            generation: current.generation().number(),
+            digest: current.digest().to_owned(),
+            applied_at: current.applied_at,
+            last_attempt: Attempt::clone(&self.attempts.borrow()),
+            instances: current.instances.iter().map(InstanceStatus::from).collect(),
+            draining: lock(&self.retired).draining(),
+            snapshots: *self.loader.alive().borrow(),
+            reloads: lock(&self.reloads).list(),
+        }
+    }
+
+    /// Whether a file or a setting is no longer what it was at the last attempt. Reads files. Gives up state whose time
+    /// is over, too: with a watcher, this is called again and again.
+    pub(crate) fn is_stale(&self) -> bool {
+        lock(&self.states).prune(Instant::now());
+        let seen = lock(&self.seen).clone();
+        seen != seen.again() || self.loader.changed_settings() != self.attempts.borrow().fields
+    }
+
+    /// The files whose changes matter.
+    pub(crate) fn watched(&self) -> Vec<std::path::PathBuf> {
+        let settings = self.loader.host().settings.as_ref();
+        let settings = settings.map(|settings| settings.paths()).unwrap_or_default();
+        lock(&self.seen).paths().map(Path::to_path_buf).chain(settings).collect()
+    }
+
+    /// How many snapshots are in memory.
+    #[cfg(test)]
+    pub(crate) fn alive(&self) -> watch::Receiver<usize> {
+        self.loader.alive().subscribe()
+    }
+}
+
+/// Lets go of a snapshot where that holds up no request: a request that is being routed at this moment may hold it too,
+/// and the last to let go pays for taking it down.
+async fn retire(snapshot: Arc<Snapshot>) {
+    const PAUSE: Duration = Duration::from_millis(20);
+    const PAUSES: usize = 50;
+    for _ in 0..PAUSES {
+        if Arc::strong_count(&snapshot) == 1 {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    tokio::task::spawn_blocking(move || drop(snapshot));
+}
+
+fn failure(error: JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(panic) => format!("loading the pipeline panicked: {}", crate::build::panic_message(&*panic)),
+        Err(error) => format!("loading the pipeline was cut off: {error}"),
+    }
+}
+
+/// The data behind these locks is whole at every moment: a panic elsewhere does not spoil it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
