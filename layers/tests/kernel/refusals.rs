@@ -1,0 +1,62 @@
+//! What a refusal carries.
+
+use flagstone_layers::kernel::{Body, Response, chain, chain_unfused};
+use http::Method;
+
+use crate::recorder::{Decision, Trace, endpoint, finish, recorder, request};
+
+#[test]
+fn a_refusal_carries_the_outer_layers_headers_and_nothing_of_the_inner_ones() {
+    for build in [chain, chain_unfused] {
+        for decision in [Decision::Stop, Decision::WaitStop(2)] {
+            let trace = Trace::default();
+            let instances = [
+                recorder::<(), false>(0, Decision::Continue, false, &trace),
+                recorder::<[u64; 3], true>(1, Decision::Continue, false, &trace),
+                recorder::<(), true>(2, decision, false, &trace),
+                recorder::<(), true>(3, Decision::Continue, false, &trace),
+            ];
+            let request = request(Method::GET);
+            let exchange = request.exchange().clone();
+            let next = build(&instances, endpoint(&trace, || Response::new(Body::from("secret"))));
+            let response = finish(next.call(request).wait());
+            assert_eq!(response.status(), 402);
+            assert_eq!(response.headers().get_all("x-seen-by").iter().collect::<Vec<_>>(), ["1", "0"]);
+            assert_eq!(finish(response.into_body().read()).unwrap(), "stopped by 2");
+            let stopped = exchange.stopped().unwrap();
+            assert_eq!((&*stopped.layer, stopped.status.as_u16()), ("2", 402));
+            assert_eq!(instances.each_ref().map(|instance| instance.stats.refused()), [0, 0, 1, 0]);
+            assert_eq!(
+                trace.events(),
+                [
+                    "request 0",
+                    "request 1",
+                    "request 2",
+                    "response 1 [1, 1, 1] 402 Payment Required",
+                    "response 0 nothing 402 Payment Required",
+                    "end 1 402 12 Complete /path",
+                ]
+            );
+        }
+    }
+}
+
+#[test]
+fn a_group_holds_64_hooks_and_the_next_begins_another() {
+    let trace = Trace::default();
+    let instances: Vec<_> = (0..150)
+        .map(|number| recorder::<[u64; 3], true>(number, Decision::Continue, false, &trace))
+        .collect();
+    let next = chain(&instances, endpoint(&trace, || Response::new(Body::empty())));
+    let response = finish(next.call(request(Method::GET)).wait());
+    let seen: Vec<usize> = response
+        .headers()
+        .get_all("x-seen-by")
+        .iter()
+        .map(|number| number.to_str().unwrap().parse().unwrap())
+        .collect();
+    assert_eq!(seen, (0..150).rev().collect::<Vec<_>>());
+    drop(response);
+    let ends = trace.events().iter().filter(|event| event.starts_with("end ")).count();
+    assert_eq!(ends, 150);
+}
