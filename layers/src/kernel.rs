@@ -14,6 +14,7 @@ mod environment;
 mod exchange;
 mod hook;
 mod next;
+mod optional;
 mod principal;
 mod problem;
 mod public_url;
@@ -32,6 +33,7 @@ pub use self::{
     exchange::{Client, Exchange, Generation, Matched, RequestId, Stopped},
     hook::{Ended, Flow, Hook, HookState, Outcome, Slot},
     next::{BoxError, Call, Handler, Next, Response, handler},
+    optional::Optional,
     principal::{
         AuthFailure, Authentication, Authenticator, Credential, Principal, PrincipalKind, PrincipalSet,
     },

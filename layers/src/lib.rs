@@ -12,6 +12,7 @@ pub mod kernel;
 pub mod metrics;
 pub mod request_id;
 pub mod role;
+pub mod security_headers;
 mod sharded;
 #[cfg(test)]
 mod testing;
@@ -26,6 +27,7 @@ pub static BUILT_IN: &[Registered] = &[
     Registered::of::<request_id::Spec>(),
     Registered::of::<access_log::Spec>(),
     Registered::of::<metrics::Spec>(),
+    Registered::of::<security_headers::Spec>(),
     Registered::of::<auth::Spec>(),
     Registered::of::<role::Spec>(),
     Registered::of::<body_limit::Spec>(),

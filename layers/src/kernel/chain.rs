@@ -207,6 +207,7 @@ impl Hooks {
                     Some(response) => return Forward::Stopped(response),
                     None => progress.next += 1,
                 },
+                ErasedFlow::Answer(response) => return Forward::Stopped(response),
                 ErasedFlow::Wait(future) => return Forward::Waiting(future),
             }
         }
@@ -228,6 +229,7 @@ impl Hooks {
                 }
                 progress.next += 1;
             }
+            Waited::Answer(response) => return Forward::Stopped(response),
         }
         self.forward(head, progress)
     }

@@ -36,8 +36,10 @@ pub trait Hook: Send + Sync + 'static {
 pub enum Flow<S> {
     /// The request goes on.
     Continue(S),
-    /// The hook answers instead.
+    /// The hook refuses: it answers instead, which is counted and logged; in observe mode the request goes on.
     Stop(Box<Response>),
+    /// The hook is what answers this request, such as a preflight: it is no refusal.
+    Answer(Box<Response>),
     /// It has to ask somebody first. The future borrows nothing and has its own deadline.
     Wait(Pin<Box<dyn Future<Output = Flow<S>> + Send>>),
 }
@@ -103,12 +105,14 @@ pub(super) trait ErasedHook: Send + Sync {
 pub(super) enum ErasedFlow {
     Continue,
     Stop(Box<Response>),
+    Answer(Box<Response>),
     Wait(Pin<Box<dyn Future<Output = Waited> + Send>>),
 }
 
 pub(super) enum Waited {
     Continue(Option<Slot>),
     Stop(Box<Response>),
+    Answer(Box<Response>),
 }
 
 // === impl Flow ===
@@ -137,6 +141,7 @@ impl<H: Hook> ErasedHook for H {
                 ErasedFlow::Continue
             }
             Flow::Stop(response) => ErasedFlow::Stop(response),
+            Flow::Answer(response) => ErasedFlow::Answer(response),
             Flow::Wait(future) => ErasedFlow::Wait(Box::pin(waited(future))),
         }
     }
@@ -162,6 +167,7 @@ async fn waited<S: HookState>(mut future: Pin<Box<dyn Future<Output = Flow<S>> +
         match future.await {
             Flow::Continue(state) => return Waited::Continue(S::KEPT.then(|| state.store())),
             Flow::Stop(response) => return Waited::Stop(response),
+            Flow::Answer(response) => return Waited::Answer(response),
             Flow::Wait(next) => future = next,
         }
     }
