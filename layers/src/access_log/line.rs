@@ -1,5 +1,6 @@
 use std::{
-    io::Write,
+    fmt::Write as _,
+    io::Write as _,
     net::IpAddr,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -229,7 +230,9 @@ impl Clock {
             self.second = second;
             let time =
                 i64::try_from(second).ok().and_then(|second| jiff::Timestamp::from_second(second).ok());
-            self.text = time.unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%S").to_string();
+            self.text.clear();
+            // A string takes everything.
+            let _ = write!(self.text, "{}", time.unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%S"));
         }
         &self.text
     }
