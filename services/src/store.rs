@@ -19,11 +19,13 @@ mod sqlite;
 pub(crate) mod statistics;
 pub(crate) mod unknown_flags;
 pub(crate) mod users;
+mod value;
 
 pub use db::{
-    Connection, Constraint, DatabaseOptions, DatabaseUrl, Db, Executor, FromValue, QueryKind, QueryObserver,
-    ReadTransaction, Row, StoreError, Transaction, Unobserved, Value,
+    Connection, Constraint, DatabaseOptions, DatabaseUrl, Db, Executor, QueryKind, QueryObserver,
+    ReadTransaction, StoreError, Transaction, Unobserved,
 };
+pub use value::{FromValue, Row, Value};
 
 /// What lists are searched in, in lower case.
 fn search_text(key: &str, name: &str, description: &str) -> String {

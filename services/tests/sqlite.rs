@@ -1,5 +1,7 @@
 //! SQLite's own: the file, its rights, its locks and its damages.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
 use std::fs;
 use std::path::Path;
 use std::time::Duration;

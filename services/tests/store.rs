@@ -1,5 +1,7 @@
 //! What every database must do for the repositories. A backend joins by one more line in `conformance!`.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

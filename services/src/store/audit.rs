@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::db::{StoreError, Transaction, params};
+use super::db::{StoreError, Transaction};
+use super::value::params;
 
 /// A row to be written.
 pub(crate) struct NewRow<'a> {

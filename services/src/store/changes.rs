@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::db::{StoreError, Transaction, params};
+use super::db::{StoreError, Transaction};
+use super::value::params;
 
 pub(crate) async fn insert(
     transaction: &mut Transaction,

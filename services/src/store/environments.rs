@@ -2,7 +2,8 @@
 
 use uuid::Uuid;
 
-use super::db::{Executor, Row, StoreError, Transaction, params};
+use super::db::{Executor, StoreError, Transaction};
+use super::value::{Row, params};
 use crate::projects::Environment;
 
 const INSERT: &str = "INSERT INTO environments \

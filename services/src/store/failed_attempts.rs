@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::db::{Executor, StoreError, Transaction, params};
+use super::db::{Executor, StoreError, Transaction};
+use super::value::params;
 
 /// Whom attempts are counted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use flagstone_engine::model::{Flag, FlagConfig};
 use uuid::Uuid;
 
-use super::db::{Executor, Row, StoreError, Transaction, params};
+use super::db::{Executor, StoreError, Transaction};
 use super::json;
+use super::value::{Row, params};
 use crate::flags::{FlagFilter, FlagRecord, VersionedConfig};
 
 const INSERT: &str = "INSERT INTO flags \

@@ -3,7 +3,8 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::db::{Row, StoreError};
+use super::db::StoreError;
+use super::value::Row;
 
 pub(super) fn write(value: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| StoreError::Statement(error.to_string()))

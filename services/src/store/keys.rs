@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::db::{Executor, Row, StoreError, Transaction, params};
+use super::db::{Executor, StoreError, Transaction};
+use super::value::{Row, params};
 use crate::keys::{KeyKind, SdkKey};
 use crate::token::TokenHash;
 

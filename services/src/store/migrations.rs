@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::db::{Db, Executor, StoreError, params};
+use super::db::{Db, Executor, StoreError};
 use super::dialect;
+use super::value::params;
 
 /// One step of the schema. What is released is never edited: the next change is a new step.
 struct Migration {

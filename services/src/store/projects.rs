@@ -1,6 +1,7 @@
 //! Rows of `projects`.
 
-use super::db::{Executor, Row, StoreError, Transaction, params};
+use super::db::{Executor, StoreError, Transaction};
+use super::value::{Row, params};
 use crate::projects::Project;
 
 const INSERT: &str = "INSERT INTO projects (id, key, name, description, version, created_at, updated_at) \

@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::db::{Executor, StoreError, Transaction, params};
+use super::db::{Executor, StoreError, Transaction};
+use super::value::params;
 
 /// The keys of a purpose with their ids, the newest first.
 pub(crate) async fn of_purpose(

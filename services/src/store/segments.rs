@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::db::{Executor, Row, StoreError, Transaction, params};
+use super::db::{Executor, StoreError, Transaction};
+use super::value::{Row, params};
 use super::{json, search_text};
 use crate::flags::SegmentRecord;
 

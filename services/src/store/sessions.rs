@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::db::{Executor, Row, StoreError, Transaction, params};
+use super::db::{Executor, StoreError, Transaction};
 use super::users;
+use super::value::{Row, params};
 use crate::accounts::{Session, User};
 use crate::token::TokenHash;
 

@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::db::{Executor, StoreError, Transaction, params};
+use super::db::{Executor, StoreError, Transaction};
+use super::value::params;
 use crate::token::TokenHash;
 
 /// Makes this the only valid token.

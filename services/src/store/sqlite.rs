@@ -17,8 +17,9 @@ use tempfile::TempDir;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout;
 
-use super::db::{Constraint, DatabaseOptions, DatabaseUrl, Row, StoreError, Value};
+use super::db::{Constraint, DatabaseOptions, DatabaseUrl, StoreError};
 use super::dialect;
+use super::value::{Row, Value};
 
 /// Prepared statements kept per connection; beyond it all are dropped and prepared anew.
 const STATEMENTS: usize = 256;

@@ -1,6 +1,7 @@
 //! How many rows there are.
 
-use super::db::{Executor, StoreError, params};
+use super::db::{Executor, StoreError};
+use super::value::params;
 
 /// Whether the database answers.
 pub(crate) async fn ping(executor: &mut impl Executor) -> Result<(), StoreError> {

@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::db::{Executor, StoreError, Transaction, params};
+use super::db::{Executor, StoreError, Transaction};
+use super::value::params;
 use crate::flags::UnknownFlag;
 
 /// Rows kept for one environment: keys are chosen by whoever has a client key.
