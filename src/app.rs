@@ -7,7 +7,7 @@ use std::{
 };
 
 use flagstone_layers::{
-    access_log::AccessLogSink,
+    access_log::{AccessLogOptions, AccessLogSink},
     kernel::{Authenticator, PublicUrl, Resources},
     metrics::HttpMetrics,
 };
@@ -25,6 +25,7 @@ use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
 };
+use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::{
     demo::{self, Addresses},
@@ -72,6 +73,8 @@ pub(crate) enum StartError {
     Listen { address: String, source: std::io::Error },
     #[error("the ready file {path}: {source}")]
     ReadyFile { path: String, source: std::io::Error },
+    #[error("a thread does not start: {0}")]
+    Thread(std::io::Error),
     #[error("signals: {0}")]
     Signals(std::io::Error),
 }
@@ -92,6 +95,7 @@ struct Shared {
     services: Arc<Services>,
     drain: Drain,
     access: AccessLogSink,
+    dropped_events: ErrorCounter,
     pipeline: OnceLock<Pipeline>,
     connections: OnceLock<Arc<Connections>>,
 }
@@ -122,6 +126,7 @@ impl App {
             services: Arc::clone(&services),
             drain: drain.clone(),
             access: logging.access.clone(),
+            dropped_events: logging.dropped_events.clone(),
             pipeline: OnceLock::new(),
             connections: OnceLock::new(),
         });
@@ -352,7 +357,8 @@ pub(crate) fn check(loaded: &Loaded) -> Result<Pipeline, StartError> {
     DatabaseUrl::parse(&settings.database.url)?;
     let routes = flagstone_routes::specs();
     Table::new(routes.iter().map(|(spec, _)| spec))?;
-    let (access, writer) = AccessLogSink::start(std::io::sink(), Default::default()).map_err(StartError::Signals)?;
+    let (access, writer) = AccessLogSink::start(std::io::sink(), &AccessLogOptions::default())
+        .map_err(StartError::Thread)?;
     let host = Host {
         registry: flagstone_layers::registry(),
         resources: resources(settings, Arc::new(Nobody), access, HttpMetrics::new())?,
@@ -374,7 +380,7 @@ impl flagstone_routes::Figures for Shared {
             services: &self.services,
             pipeline: self.pipeline.get(),
             connections: self.connections.get().map(|connections| &**connections),
-            log_lines_dropped: self.access.dropped(),
+            log_lines_dropped: self.access.dropped() + self.dropped_events.dropped_lines() as u64,
         })
     }
 

@@ -55,8 +55,10 @@ impl Serve {
         let start = Start { demo: self.demo, ready_file: self.ready_file };
         let exit = runtime.block_on(async {
             match App::start(loaded, &start, &logging).await {
-                Ok(app) if app.run().await => Exit::Done,
-                Ok(_) => Exit::Failed,
+                Ok(app) => match app.run().await {
+                    true => Exit::Done,
+                    false => Exit::Failed,
+                },
                 Err(StartError::Pipeline(report)) => {
                     show_report(&report, ReportFormat::Human);
                     Exit::Refused
