@@ -1,1 +1,65 @@
-fn main() {}
+//! The project's own commands. `cargo xtask` lists them.
+
+mod check;
+mod children;
+mod failure;
+mod licence;
+mod packages;
+mod server;
+mod sources;
+mod tally;
+mod test;
+mod tools;
+mod workspace;
+
+use std::env;
+use std::process::ExitCode;
+
+use crate::children::Children;
+use crate::failure::Failure;
+use crate::workspace::Workspace;
+
+const USAGE: &str = "\
+Usage: cargo xtask <COMMAND>
+
+Commands:
+  test            check, build, and run every test; installs what it needs
+  test --quick    the same without the slow suites (release build, client libraries, load)
+  check           formatting, lints, documentation, licences, structure, shipped configuration
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match *arguments.as_slice() {
+        ["test"] => test::run(test::Extent::Whole),
+        ["test", "--quick"] => test::run(test::Extent::Quick),
+        ["check"] => check_only(),
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check_only() -> Result<bool, Failure> {
+    let children = Children::new()?;
+    let workspace = Workspace::load(&children)?;
+    tools::rust_components(&children)?;
+    check::run(&children, &workspace)?;
+    let binary = workspace.build(&children, workspace::Profile::Debug)?;
+    check::configuration(&children, &workspace, &binary)?;
+    Ok(true)
+}

@@ -1,0 +1,137 @@
+//! `cargo xtask test`: everything, in stages. The last line of its output sums up the tests.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use crate::check;
+use crate::children::Children;
+use crate::failure::Failure;
+use crate::server::Server;
+use crate::tally::{Reports, Tally};
+use crate::tools;
+use crate::workspace::{Profile, Workspace};
+
+/// How much is run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// Everything, on the release build.
+    Whole,
+    /// Without the slow suites, on the debug build.
+    Quick,
+}
+
+/// Runs the stages and returns whether all of it passed.
+pub(crate) fn run(extent: Extent) -> Result<bool, Failure> {
+    let children = Children::new()?;
+    let workspace = Workspace::load(&children)?;
+    let mut stages = Stages { children: &children, total: Tally::default() };
+    let whole = extent == Extent::Whole;
+
+    stages.run("set-up", || {
+        tools::rust_components(&children)?;
+        if whole { tools::debian_packages(&children) } else { Ok(()) }
+    });
+    stages.run("check", || check::run(&children, &workspace));
+    let profile = if whole { Profile::Release } else { Profile::Debug };
+    let binary = stages.run("build", || workspace.build(&children, profile));
+    if let Some(binary) = &binary {
+        stages.run("configuration", || check::configuration(&children, &workspace, binary));
+    }
+    // Without a binary too: the tests of the other crates may pass and say more.
+    stages.count("tests", || cargo_test(&children, &workspace, binary.as_deref()));
+    if let (Some(binary), true) = (&binary, whole) {
+        stages.count("clients", || clients(&children, &workspace, binary));
+        stages.count("load", || load(&children, &workspace, binary));
+    }
+
+    println!("\n{}", stages.total);
+    Ok(stages.total.failed == 0)
+}
+
+struct Stages<'a> {
+    children: &'a Children,
+    total: Tally,
+}
+
+impl Stages<'_> {
+    /// A stage that reports tests.
+    fn count(&mut self, name: &str, work: impl FnOnce() -> Result<Tally, Failure>) {
+        if let Some(tally) = self.run(name, work) {
+            println!("== {name}: {tally}");
+            self.total += tally;
+        }
+    }
+
+    /// Does a piece of work with its name and duration printed. One that cannot be done counts as a failed test,
+    /// so that the sum cannot look clean; after an interruption nothing is begun.
+    fn run<T>(&mut self, name: &str, work: impl FnOnce() -> Result<T, Failure>) -> Option<T> {
+        if self.children.interrupted() {
+            self.total.failed = self.total.failed.max(1);
+            return None;
+        }
+        println!("\n== {name}");
+        let begun = Instant::now();
+        let outcome = work();
+        let seconds = begun.elapsed().as_secs_f64();
+        match outcome {
+            Ok(result) => {
+                println!("== {name}: done in {seconds:.1} s");
+                Some(result)
+            }
+            Err(failure) => {
+                println!("{failure}\n== {name}: FAILED after {seconds:.1} s");
+                self.total.failed += 1;
+                None
+            }
+        }
+    }
+}
+
+/// Unit, documentation and whole-server tests; the latter find the server by `FLAGSTONE_BIN`.
+fn cargo_test(children: &Children, workspace: &Workspace, binary: Option<&Path>) -> Result<Tally, Failure> {
+    let mut command = workspace.cargo("test");
+    command.args(["--workspace", "--no-fail-fast"]);
+    if let Some(binary) = binary {
+        command.env("FLAGSTONE_BIN", binary);
+    }
+    children.count(command, Reports::Libtest)
+}
+
+/// Other people's OpenFeature clients against a running server, which they find by `FLAGSTONE_READY_FILE`.
+fn clients(children: &Children, workspace: &Workspace, binary: &Path) -> Result<Tally, Failure> {
+    let web = workspace.root.join("tests/clients/ofrep-web");
+    let python = workspace.root.join("tests/clients/ofrep-python");
+    tools::npm_packages(children, workspace, &web)?;
+    let interpreter = tools::python_environment(children, workspace, &python)?;
+
+    let server = Server::start(children, workspace, binary)?;
+    let mut total = Tally::default();
+
+    let mut command = Command::new("npm");
+    command.arg("test").current_dir(&web).env("FLAGSTONE_READY_FILE", &server.ready_file);
+    total += children.count(command, Reports::Tap)?;
+
+    let mut command = Command::new(interpreter);
+    command
+        .args(["-B", "-m", "unittest", "-v"])
+        .current_dir(&python)
+        .env("FLAGSTONE_READY_FILE", &server.ready_file);
+    total += children.count(command, Reports::Unittest)?;
+
+    if total.failed > 0 {
+        server.show_log();
+    }
+    server.stop()?;
+    Ok(total)
+}
+
+/// Reloads under load: the test target `load`, which finds wrk by `FLAGSTONE_WRK`.
+fn load(children: &Children, workspace: &Workspace, binary: &Path) -> Result<Tally, Failure> {
+    let mut command = workspace.cargo("test");
+    command
+        .args(["--package", "flagstone", "--test", "load", "--", "--nocapture"])
+        .env("FLAGSTONE_BIN", binary)
+        .env("FLAGSTONE_WRK", tools::wrk(children)?);
+    children.count(command, Reports::Libtest)
+}
