@@ -8,6 +8,7 @@ pub mod auth;
 pub mod body_limit;
 pub mod catch_panic;
 pub mod client_ip;
+pub mod cors;
 pub mod kernel;
 pub mod metrics;
 pub mod request_id;
@@ -28,6 +29,7 @@ pub static BUILT_IN: &[Registered] = &[
     Registered::of::<access_log::Spec>(),
     Registered::of::<metrics::Spec>(),
     Registered::of::<security_headers::Spec>(),
+    Registered::of::<cors::Spec>(),
     Registered::of::<auth::Spec>(),
     Registered::of::<role::Spec>(),
     Registered::of::<body_limit::Spec>(),

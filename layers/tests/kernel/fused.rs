@@ -162,7 +162,11 @@ impl Case {
         let undecided = seen.status.is_none().then(|| asked.last().copied()).flatten();
         let continued = |number: &usize| {
             let observed = seen.observed.iter().any(|name| **name == *number.to_string());
-            Some(*number) != stopped && !observed
+            let answers = matches!(
+                self.layers[*number],
+                Layer::Hook { decision: Decision::Answer | Decision::WaitAnswer(_), .. }
+            );
+            Some(*number) != stopped && !observed && !answers
         };
         if seen.status.is_some() {
             let mut expected: Vec<_> = asked.iter().copied().filter(continued).collect();
@@ -192,8 +196,10 @@ fn layers() -> impl Strategy<Value = Vec<Layer>> {
     let decision = prop_oneof![
         12 => Just(Decision::Continue),
         1 => Just(Decision::Stop),
+        1 => Just(Decision::Answer),
         2 => (0u8..3).prop_map(Decision::WaitContinue),
         1 => (0u8..3).prop_map(Decision::WaitStop),
+        1 => (0u8..3).prop_map(Decision::WaitAnswer),
         1 => (0u8..3).prop_map(Decision::WaitTwice),
     ];
     let hook = (decision, 0u8..4, prop::bool::weighted(0.3), any::<bool>())

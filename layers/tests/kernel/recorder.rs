@@ -25,10 +25,14 @@ pub(crate) struct Trace(Arc<Mutex<Vec<String>>>);
 pub(crate) enum Decision {
     Continue,
     Stop,
+    /// Answers, which is no refusal.
+    Answer,
     /// Pends this often, then continues.
     WaitContinue(u8),
     /// Pends this often, then stops.
     WaitStop(u8),
+    /// Pends this often, then answers.
+    WaitAnswer(u8),
     /// Pends this often, then waits for something else, then continues.
     WaitTwice(u8),
     Panic,
@@ -91,6 +95,10 @@ impl<S: Memory, const ENDS: bool> Recorder<S, ENDS> {
         *response.status_mut() = StatusCode::from_u16(400 + number as u16).unwrap();
         Flow::Stop(Box::new(response))
     }
+
+    fn answer(number: usize) -> Flow<S> {
+        Flow::Answer(Box::new(Response::new(Body::from(format!("answered by {number}")))))
+    }
 }
 
 impl<S: Memory, const ENDS: bool> Hook for Recorder<S, ENDS> {
@@ -106,8 +114,10 @@ impl<S: Memory, const ENDS: bool> Hook for Recorder<S, ENDS> {
         match self.decision {
             Decision::Continue => Flow::Continue(S::of(number)),
             Decision::Stop => Self::refusal(number),
+            Decision::Answer => Self::answer(number),
             Decision::WaitContinue(polls) => after(polls, Flow::Continue(S::of(number))),
             Decision::WaitStop(polls) => after(polls, Self::refusal(number)),
+            Decision::WaitAnswer(polls) => after(polls, Self::answer(number)),
             Decision::WaitTwice(polls) => after(polls, after(1, Flow::Continue(S::of(number)))),
             Decision::Panic => panic!("hook {number}"),
         }

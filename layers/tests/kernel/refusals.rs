@@ -42,6 +42,34 @@ fn a_refusal_carries_the_outer_layers_headers_and_nothing_of_the_inner_ones() {
 }
 
 #[test]
+fn an_answer_goes_back_like_a_refusal_and_counts_as_none() {
+    for build in [chain, chain_unfused] {
+        for (decision, observe) in
+            [Decision::Answer, Decision::WaitAnswer(2)].map(|d| [(d, false), (d, true)]).as_flattened()
+        {
+            let trace = Trace::default();
+            let instances = [
+                recorder::<[u64; 3], true>(0, Decision::Continue, false, &trace),
+                recorder::<(), true>(1, *decision, *observe, &trace),
+                recorder::<(), true>(2, Decision::Continue, false, &trace),
+            ];
+            let request = request(Method::GET);
+            let exchange = request.exchange().clone();
+            let next = build(&instances, endpoint(&trace, || Response::new(Body::from("secret"))));
+            let response = finish(next.call(request).wait());
+            assert_eq!(response.headers().get_all("x-seen-by").iter().collect::<Vec<_>>(), ["0"]);
+            assert_eq!(finish(response.into_body().read()).unwrap(), "answered by 1");
+            assert_eq!((exchange.stopped(), exchange.observed()), (None, vec![]));
+            assert!(instances.iter().all(|i| (i.stats.refused(), i.stats.observed()) == (0, 0)));
+            assert_eq!(
+                trace.events(),
+                ["request 0", "request 1", "response 0 [0, 0, 0] 200 OK", "end 0 200 13 Complete /path"]
+            );
+        }
+    }
+}
+
+#[test]
 fn a_group_holds_64_hooks_and_the_next_begins_another() {
     let trace = Trace::default();
     let instances: Vec<_> = (0..150)
