@@ -1,4 +1,5 @@
 //! Holds the engine to `vectors/*.json`; their README says what they mean.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of a test")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
