@@ -2,7 +2,7 @@ use http::Request;
 
 use super::*;
 use crate::{
-    kernel::{Body, PublicUrl, Resources},
+    kernel::{Body, Fact, LayerSpec as _, PublicUrl, Resources},
     testing::{States, config, prepare, send_from},
 };
 
@@ -101,13 +101,20 @@ async fn the_public_url_says_https_where_no_proxy_says_otherwise() {
     let prepared = prepare::<Spec>("trusted_proxies = '10.0.0.0/8'", &resources, &mut States::default());
     let layer = Standalone::prepared("test", prepared.unwrap());
     assert!(send_from(STRANGER, &layer, request(&[])).await.exchange.is_secure());
+    assert!(send_from(PROXY, &layer, request(&[])).await.exchange.is_secure());
     let plain = request(&[("x-forwarded-proto", "http")]);
     assert!(!send_from(PROXY, &layer, plain).await.exchange.is_secure());
 }
 
 #[test]
+fn it_gives_the_address_and_stands_once_in_a_chain() {
+    let order = Spec::order(&Config::default());
+    assert_eq!(order.gives, [Fact::ClientIp]);
+    assert!(order.once && !order.refuses && order.needs.is_empty());
+}
+
+#[test]
 fn trusting_everybody_is_doubted() {
-    use crate::kernel::LayerSpec as _;
     assert_eq!(Spec::check(&config("trusted_proxies = '0.0.0.0/0, 10.0.0.0/8'")).len(), 1);
     assert!(Spec::check(&config("trusted_proxies = '10.0.0.0/8'")).is_empty());
     assert!(toml::from_str::<Config>("header = 'x-real-ip'").is_err());

@@ -72,14 +72,13 @@ impl Cors {
 
     fn new(config: &Config, environment: Environment) -> Result<Self, PrepareError> {
         let mut origins = config.origins.0.clone();
-        let mut any = origins.contains(&OriginPattern::Any);
+        let any = origins.contains(&OriginPattern::Any);
         if any && config.credentials {
             return Err(PrepareError::new("origins", "`*` is not allowed with credentials"));
         }
         if environment == Environment::Development {
             origins.extend(spec::DEVELOPMENT.iter().filter_map(|origin| origin.parse().ok()));
         }
-        any &= !config.credentials;
         Ok(Self {
             origins: origins.into(),
             any,

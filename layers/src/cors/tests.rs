@@ -192,3 +192,9 @@ fn any_origin_with_credentials_is_refused() {
         assert!(toml::from_str::<Config>(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn refusals_have_the_headers_too() {
+    let order = Spec::order(&Config::default());
+    assert!(order.sees_refusals && !order.refuses);
+}

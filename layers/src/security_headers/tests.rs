@@ -130,6 +130,7 @@ async fn a_refusal_of_those_inside_has_them_too() {
     let response = chain.call(crate::kernel::Request::new(parts, Body::empty(), exchange)).wait().await;
     assert_eq!(response.status(), 403);
     assert_eq!(response.headers()["x-frame-options"], "DENY");
+    assert!(Spec::order(&Config::default()).sees_refusals);
 }
 
 #[test]
