@@ -1,0 +1,25 @@
+//! Whole-server tests: the real binary, spoken to over real sockets.
+//!
+//! The binary is the one `FLAGSTONE_BIN` names, or the one built beside the tests.
+
+#[path = "server/harness.rs"]
+mod harness;
+
+#[path = "server/accounts.rs"]
+mod accounts;
+#[path = "server/bad_input.rs"]
+mod bad_input;
+#[path = "server/commands.rs"]
+mod commands;
+#[path = "server/evaluation.rs"]
+mod evaluation;
+#[path = "server/management.rs"]
+mod management;
+#[path = "server/reload.rs"]
+mod reload;
+#[path = "server/shipped_pipeline.rs"]
+mod shipped_pipeline;
+#[path = "server/shutdown.rs"]
+mod shutdown;
+#[path = "server/streams.rs"]
+mod streams;

@@ -1,0 +1,444 @@
+//! Starts servers of its own on free ports, speaks to them and ends them.
+
+use std::{
+    collections::HashMap,
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// The longest anything is waited for.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A server to be started.
+pub(crate) struct Setup {
+    folder: TempDir,
+    variables: HashMap<String, String>,
+    demo: bool,
+}
+
+/// A server that runs. It is killed when dropped.
+pub(crate) struct Server {
+    pub(crate) url: String,
+    pub(crate) admin_url: String,
+    /// The ready file's `demo`.
+    pub(crate) demo: Value,
+    folder: TempDir,
+    child: Child,
+    lines: Receiver<String>,
+    agent: ureq::Agent,
+}
+
+/// A request being put together.
+pub(crate) struct Request {
+    agent: ureq::Agent,
+    method: String,
+    url: String,
+    headers: Vec<(String, String)>,
+    body: Option<Vec<u8>>,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// A signed-in person.
+pub(crate) struct Person<'s> {
+    server: &'s Server,
+    cookie: String,
+}
+
+/// An open event stream.
+pub(crate) struct EventStream {
+    lines: Receiver<String>,
+}
+
+pub(crate) fn binary() -> PathBuf {
+    std::env::var_os("FLAGSTONE_BIN").map_or_else(|| env!("CARGO_BIN_EXE_flagstone").into(), PathBuf::from)
+}
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+// === impl Setup ===
+
+impl Setup {
+    /// The shipped configuration on a demonstration, with limits that tests do not run into.
+    pub(crate) fn demo() -> Self {
+        let mut setup = Self::shipped();
+        setup.demo = true;
+        setup.variable("RATE_LIMIT_MAX", "100000").variable("STRICT_RATE_LIMIT_MAX", "100000")
+    }
+
+    /// The shipped configuration as it is, on an empty database in the test's folder.
+    pub(crate) fn shipped() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("config")).unwrap();
+        for file in ["flagstone.toml", "pipeline.toml"] {
+            fs::copy(repository().join("config").join(file), folder.path().join("config").join(file)).unwrap();
+        }
+        Self { folder, variables: HashMap::new(), demo: false }
+    }
+
+    /// The shipped limits, for tests of them.
+    pub(crate) fn with_shipped_limits(mut self) -> Self {
+        self.variables.clear();
+        self
+    }
+
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Changes the pipeline before the start.
+    pub(crate) fn pipeline(self, change: impl FnOnce(String) -> String) -> Self {
+        let path = self.pipeline_file();
+        let changed = change(fs::read_to_string(&path).unwrap());
+        fs::write(path, changed).unwrap();
+        self
+    }
+
+    pub(crate) fn pipeline_file(&self) -> PathBuf {
+        self.folder.path().join("config/pipeline.toml")
+    }
+
+    /// A command of this setup's.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.args(arguments).current_dir(self.folder.path()).env_clear().envs(&self.variables);
+        command
+    }
+
+    /// Runs a command to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// Starts the server and waits until it is ready.
+    pub(crate) fn start(self) -> Server {
+        let ready = self.folder.path().join("ready.json");
+        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        command.arg("--ready-file").arg(&ready);
+        if self.demo {
+            command.arg("--demo");
+        }
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = follow(child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let mut server = Server {
+            url: String::new(),
+            admin_url: String::new(),
+            demo: Value::Null,
+            folder: self.folder,
+            child,
+            lines,
+            agent: agent(),
+        };
+        server.log_line(|line| line["message"] == "ready");
+        let ready: Value = serde_json::from_slice(&fs::read(ready).unwrap()).unwrap();
+        server.url = ready["url"].as_str().unwrap().to_owned();
+        server.admin_url = ready["admin_url"].as_str().unwrap().to_owned();
+        server.demo = ready["demo"].clone();
+        assert_eq!(ready["pid"], server.child.id());
+        server
+    }
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(PATIENCE))
+        .max_redirects(0)
+        .build()
+        .into()
+}
+
+/// Gathers a process's lines, so that it is never kept waiting.
+fn follow(out: impl Read + Send + 'static, err: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, lines) = channel();
+    let error_sender = sender.clone();
+    thread::spawn(move || BufReader::new(out).lines().map_while(Result::ok).all(|line| sender.send(line).is_ok()));
+    thread::spawn(move || BufReader::new(err).lines().map_while(Result::ok).all(|line| error_sender.send(line).is_ok()));
+    lines
+}
+
+// === impl Server ===
+
+impl Server {
+    pub(crate) fn demo() -> Self {
+        Setup::demo().start()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn pipeline_file(&self) -> PathBuf {
+        self.folder.path().join("config/pipeline.toml")
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.url.strip_prefix("http://").unwrap().parse().unwrap()
+    }
+
+    pub(crate) fn client_key(&self) -> String {
+        self.demo["keys"]["development"]["client"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn server_key(&self) -> String {
+        self.demo["keys"]["development"]["server"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn request(&self, method: &str, path: &str) -> Request {
+        self.request_to(&self.url, method, path)
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Request {
+        self.request("GET", path)
+    }
+
+    pub(crate) fn post(&self, path: &str) -> Request {
+        self.request("POST", path)
+    }
+
+    pub(crate) fn admin(&self, method: &str, path: &str) -> Request {
+        self.request_to(&self.admin_url, method, path)
+    }
+
+    fn request_to(&self, base: &str, method: &str, path: &str) -> Request {
+        Request {
+            agent: self.agent.clone(),
+            method: method.to_owned(),
+            url: format!("{base}{path}"),
+            headers: Vec::new(),
+            body: None,
+        }
+    }
+
+    /// Signs the demonstration's admin in.
+    pub(crate) fn sign_in(&self) -> Person<'_> {
+        let body = json!({ "email": self.demo["email"], "password": self.demo["password"] });
+        self.sign_in_with(&body).unwrap_or_else(|answer| panic!("{answer:?}"))
+    }
+
+    pub(crate) fn sign_in_with(&self, body: &Value) -> Result<Person<'_>, Answer> {
+        let answer = self.post("/api/auth/login").json(body).send();
+        match answer.header("set-cookie") {
+            Some(cookie) if answer.status == 200 => {
+                Ok(Person { server: self, cookie: cookie.split(';').next().unwrap().to_owned() })
+            }
+            _ => Err(answer),
+        }
+    }
+
+    /// Waits for a log line.
+    pub(crate) fn log_line(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        let mut seen = Vec::new();
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => match serde_json::from_str::<Value>(&line) {
+                    Ok(parsed) if wanted(&parsed) => return parsed,
+                    _ => seen.push(line),
+                },
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    panic!("the line did not come; there came\n{}", seen.join("\n"))
+                }
+            }
+        }
+    }
+
+    /// The pipeline's status.
+    pub(crate) fn pipeline(&self) -> Value {
+        self.admin("GET", "/pipeline").send().json()
+    }
+
+    /// Opens a stream and waits until the server said that it is.
+    pub(crate) fn stream(&self, path: &str, headers: &[(&str, &str)]) -> EventStream {
+        let mut socket = TcpStream::connect(self.address()).unwrap();
+        let mut head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nAccept: text/event-stream\r\n", self.address());
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        socket.write_all(head.as_bytes()).unwrap();
+        let (sender, lines) = channel();
+        thread::spawn(move || BufReader::new(socket).lines().map_while(Result::ok).all(|line| sender.send(line).is_ok()));
+        let stream = EventStream { lines };
+        let status = stream.line(|line| line.starts_with("HTTP/1.1"));
+        assert!(status.starts_with("HTTP/1.1 200"), "{status}");
+        stream.line(|line| line == ": connected");
+        stream
+    }
+
+    /// Sends a signal, by `kill`, so that no unsafe code is needed.
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
+        assert!(status.unwrap().success());
+    }
+
+    /// Waits for the process to end.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        // Its lines end when it does, which is something to wait for.
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.child.wait().unwrap(),
+                Err(RecvTimeoutError::Timeout) => panic!("the server did not end"),
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+// === impl Request ===
+
+impl Request {
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) fn key(self, key: &str) -> Self {
+        self.header("authorization", &format!("Bearer {key}"))
+    }
+
+    pub(crate) fn json(self, body: &Value) -> Self {
+        self.header("content-type", "application/json").body(body.to_string())
+    }
+
+    pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = Some(body.into());
+        self
+    }
+
+    pub(crate) fn send(self) -> Answer {
+        let mut request = ureq::http::Request::builder().method(self.method.as_str()).uri(&self.url);
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let mut response = match self.body {
+            Some(body) => self.agent.run(request.body(body).unwrap()),
+            None => self.agent.run(request.body(()).unwrap()),
+        }
+        .unwrap_or_else(|error| panic!("{} {}: {error}", self.method, self.url));
+        let headers = response
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .collect();
+        let body = response.body_mut().with_config().limit(64 << 20).read_to_vec().unwrap();
+        Answer { status: response.status().as_u16(), headers, body }
+    }
+}
+
+// === impl Answer ===
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
+    }
+
+    /// The status and the problem's code.
+    pub(crate) fn problem(&self) -> (u16, String) {
+        (self.status, self.json()["code"].as_str().unwrap_or_default().to_owned())
+    }
+}
+
+// === impl Person ===
+
+impl<'s> Person<'s> {
+    pub(crate) fn request(&self, method: &str, path: &str) -> Request {
+        self.server.request(method, path).header("cookie", &self.cookie)
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Request {
+        self.request("GET", path)
+    }
+
+    pub(crate) fn post(&self, path: &str) -> Request {
+        self.request("POST", path)
+    }
+
+    pub(crate) fn cookie(&self) -> &str {
+        &self.cookie
+    }
+
+    /// Puts a document over the one that is there, whatever its version.
+    pub(crate) fn put(&self, path: &str, body: &Value) -> Answer {
+        self.request("PUT", path).header("if-match", "*").json(body).send()
+    }
+
+    /// Switches a flag of the demonstration on or off in `development`.
+    pub(crate) fn switch(&self, flag: &str, enabled: bool) {
+        let path = format!("/api/management/projects/demo/flags/{flag}/environments/development");
+        let mut config = self.get(&path).send().json();
+        config["enabled"] = json!(enabled);
+        let answer = self.put(&path, &config);
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+}
+
+// === impl EventStream ===
+
+impl EventStream {
+    /// Waits for a line.
+    pub(crate) fn line(&self, wanted: impl Fn(&str) -> bool) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) if wanted(&line) => return line,
+                Ok(_) => {}
+                Err(_) => panic!("the stream's line did not come"),
+            }
+        }
+    }
+
+    /// Waits for the next event's data.
+    pub(crate) fn data(&self) -> Value {
+        let line = self.line(|line| line.starts_with("data: "));
+        serde_json::from_str(line.trim_start_matches("data: ")).unwrap()
+    }
+
+    /// Waits for the stream's end; what came before it.
+    pub(crate) fn end(&self) -> Vec<String> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut lines = Vec::new();
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => lines.push(line),
+                Err(RecvTimeoutError::Disconnected) => return lines,
+                Err(RecvTimeoutError::Timeout) => panic!("the stream did not end: {lines:?}"),
+            }
+        }
+    }
+}

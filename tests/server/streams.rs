@@ -1,0 +1,92 @@
+//! Change streams (DESIGN §5 "SDK wire", OFREP `eventStreams`).
+
+use serde_json::json;
+
+use crate::harness::{Server, Setup};
+
+fn authorization(server: &Server) -> String {
+    format!("Bearer {}", server.client_key())
+}
+
+#[test]
+fn a_change_is_streamed_on_both_wires() {
+    let server = Server::demo();
+    let bearer = authorization(&server);
+    let sdk = server.stream("/api/v1/stream", &[("authorization", &bearer)]);
+    let bulk = server.post("/ofrep/v1/evaluate/flags").key(&server.client_key()).json(&json!({ "context": {} })).send();
+    let events = bulk.json()["eventStreams"][0]["endpoint"]["requestUri"].as_str().unwrap().to_owned();
+    let ofrep = server.stream(&events, &[("origin", "https://shop.example")]);
+    server.sign_in().switch("beta-search", false);
+    let event = sdk.data();
+    assert_eq!((&event["type"], &event["flagKey"]), (&json!("flag_update"), &json!("beta-search")));
+    assert!(event["revision"].as_u64().unwrap() > 0);
+    assert_eq!(ofrep.data()["type"], "refetchEvaluation");
+}
+
+#[test]
+fn a_client_that_comes_back_gets_what_it_missed_or_is_told_to_refetch() {
+    let server = Server::demo();
+    let bearer = authorization(&server);
+    let admin = server.sign_in();
+    let first = server.stream("/api/v1/stream", &[("authorization", &bearer)]);
+    admin.switch("beta-search", false);
+    let seen = first.data()["revision"].as_u64().unwrap();
+    drop(first);
+    admin.switch("banner-text", false);
+    admin.switch("theme", false);
+    let id = seen.to_string();
+    let back = server.stream("/api/v1/stream", &[("authorization", &bearer), ("last-event-id", &id)]);
+    assert_eq!(back.data()["flagKey"], "banner-text");
+    assert_eq!(back.data()["flagKey"], "theme");
+    let lost = server.stream("/api/v1/stream", &[("authorization", &bearer), ("last-event-id", "nonsense")]);
+    assert_eq!(lost.data()["type"], "refetch");
+}
+
+#[test]
+fn revoking_a_key_ends_its_streams_and_no_other() {
+    let server = Server::demo();
+    let admin = server.sign_in();
+    let keys = "/api/management/projects/demo/environments/development/keys";
+    let made = admin.post(keys).json(&json!({ "kind": "client", "name": "second" })).send();
+    assert_eq!(made.status, 201, "{made:?}");
+    assert_eq!(made.header("cache-control"), Some("no-store"));
+    let key = made.json()["key"].as_str().unwrap().to_owned();
+    let (second, first) = (format!("Bearer {key}"), authorization(&server));
+    let second = server.stream("/api/v1/stream", &[("authorization", &second)]);
+    let first = server.stream("/api/v1/stream", &[("authorization", &first)]);
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    assert_eq!(admin.request("DELETE", &format!("{keys}/{id}")).send().status, 204);
+    second.end();
+    assert_eq!(server.post("/api/v1/evaluate").key(&key).send().status, 401);
+    admin.switch("theme", false);
+    assert_eq!(first.data()["flagKey"], "theme");
+}
+
+#[test]
+fn a_forged_or_missing_token_opens_nothing() {
+    let server = Server::demo();
+    for path in ["/ofrep/v1/events", "/ofrep/v1/events?token=", "/ofrep/v1/events?token=a.b.c"] {
+        assert_eq!(server.get(path).send().status, 401, "{path}");
+    }
+}
+
+#[test]
+fn a_stream_is_kept_alive_and_ends_at_its_age() {
+    let server = Setup::demo()
+        .variable("FLAGSTONE_STREAMS__HEARTBEAT", "100ms")
+        .variable("FLAGSTONE_STREAMS__MAX_AGE", "600ms")
+        .variable("FLAGSTONE_STREAMS__MAX_AGE_JITTER", "0s")
+        .start();
+    let bearer = authorization(&server);
+    let lines = server.stream("/api/v1/stream", &[("authorization", &bearer)]).end();
+    assert!(lines.iter().any(|line| line == ":"), "{lines:?}");
+    assert!(lines.iter().any(|line| line.starts_with("retry: ")), "{lines:?}");
+}
+
+#[test]
+fn the_token_is_not_logged() {
+    let server = Server::demo();
+    assert_eq!(server.get("/ofrep/v1/events?token=secret-token").send().status, 401);
+    let line = server.log_line(|line| line["path"] == "/ofrep/v1/events");
+    assert!(!line.to_string().contains("secret-token"), "{line}");
+}
