@@ -15,11 +15,12 @@ use crate::{
     plan::{PlannedInstance, PlannedRoute, Step, route_name, some},
 };
 
-/// Proves order for all chains and access for all routes. Each fault is said once, with all routes that have it.
+/// Proves order for all chains and access for all routes; `chains` are those to recommend. Each fault is said once, with all routes that have it.
 pub(crate) fn prove(
     specs: &[RouteSpec],
     routes: &[Option<PlannedRoute>],
     fallback: &PlannedRoute,
+    chains: &[PlannedRoute],
     instances: &[PlannedInstance],
     faults: &mut Faults,
 ) {
@@ -30,7 +31,7 @@ pub(crate) fn prove(
         let name = route_name(spec);
         found.extend(chain.order().into_iter().map(|failure| (failure, name.clone())));
         found.extend(chain.streams(spec).into_iter().map(|failure| (failure, name.clone())));
-        found.extend(chain.access(spec, routes, instances).map(|failure| (failure, name.clone())));
+        found.extend(chain.access(spec, chains, instances).map(|failure| (failure, name.clone())));
     }
     if !fallback.broken {
         let chain = Chain::new(fallback, instances);
@@ -97,7 +98,8 @@ impl Failure {
 // === impl Placed ===
 
 impl Placed<'_> {
-    fn name(&self) -> &str {
+    /// What the file calls it.
+    fn layer(&self) -> &str {
         &self.instance.layer
     }
 
@@ -141,7 +143,7 @@ impl<'p> Chain<'p> {
     ) -> impl Iterator<Item = Failure> + 's {
         let needed: BTreeSet<Fact> = layer.instance.order.needs.iter().copied().collect();
         needed.into_iter().filter(|fact| !outside.iter().any(|outer| outer.gives(*fact))).map(|fact| {
-            let name = layer.name();
+            let name = layer.layer();
             let giving = |placed: &&Placed<'p>| placed.instance.order.gives.contains(&fact);
             let observing = outside.iter().find(giving);
             let later = self.steps.iter().find(|placed| placed.step != layer.step && giving(placed));
@@ -149,13 +151,13 @@ impl<'p> Chain<'p> {
                 (Some(outer), _) => (
                     Some((
                         outer.mode().clone(),
-                        format!("`{}` only observes, so it gives nothing", outer.name()),
+                        format!("`{}` only observes, so it gives nothing", outer.layer()),
                     )),
-                    format!("set `mode = \"enforce\"` for `{}`", outer.name()),
+                    format!("set `mode = \"enforce\"` for `{}`", outer.layer()),
                 ),
                 (None, Some(later)) => (
-                    Some((later.step.location.clone(), format!("`{}` gives it, further in", later.name()))),
-                    format!("move `{name}` after `{}`", later.name()),
+                    Some((later.step.location.clone(), format!("`{}` gives it, further in", later.layer()))),
+                    format!("move `{name}` after `{}`", later.layer()),
                 ),
                 (None, None) => (
                     Some((self.route.chain_named.clone(), format!("chain `{}`", self.route.chain))),
@@ -185,12 +187,12 @@ impl<'p> Chain<'p> {
                 code: "breaks-stream",
                 location: self.route.chain_named.clone(),
                 note: "this chain runs for a stream".to_owned(),
-                other: Some((placed.step.location.clone(), format!("`{}` stands here", placed.name()))),
-                message: format!("`{}` would break a stream: {why}", placed.name()),
+                other: Some((placed.step.location.clone(), format!("`{}` stands here", placed.layer()))),
+                message: format!("`{}` would break a stream: {why}", placed.layer()),
                 help: format!(
                     "use a chain without it: `[\"@{}\", \"-{}\"]`",
                     self.route.chain,
-                    placed.name()
+                    placed.layer()
                 ),
             })
             .collect()
@@ -206,7 +208,7 @@ impl<'p> Chain<'p> {
     fn access(
         &self,
         spec: &RouteSpec,
-        routes: &[Option<PlannedRoute>],
+        chains: &[PlannedRoute],
         instances: &[PlannedInstance],
     ) -> Option<Failure> {
         let admitted = self.admits();
@@ -216,16 +218,18 @@ impl<'p> Chain<'p> {
         }
         let named = &self.route.chain;
         if admitted.is_empty() {
-            let last = self.steps.iter().rev().find(|placed| placed.instance.order.admits.is_some())?;
+            let mut keepers = self.steps.iter().filter(|placed| placed.instance.order.admits.is_some());
+            let first = keepers.next()?;
+            let last = keepers.next_back().unwrap_or(first);
             return Some(Failure {
                 code: "nobody-passes",
-                location: self.route.chain_named.clone(),
-                note: "nobody comes through this chain".to_owned(),
+                location: last.step.location.clone(),
+                note: "keeps the last ones out".to_owned(),
                 other: Some((
-                    last.step.location.clone(),
-                    format!("`{}` keeps the last ones out", last.name()),
+                    first.step.location.clone(),
+                    format!("`{}` lets others through", first.layer()),
                 )),
-                message: format!("the layers of chain `{named}` together let nobody through"),
+                message: format!("`{}` and `{}` together let nobody through", first.layer(), last.layer()),
                 help: "use layers that admit the same principals".to_owned(),
             });
         }
@@ -242,15 +246,15 @@ impl<'p> Chain<'p> {
             Some(placed) => (
                 Some((
                     placed.mode().clone(),
-                    format!("`{}` only observes, so it keeps nobody out", placed.name()),
+                    format!("`{}` only observes, so it keeps nobody out", placed.layer()),
                 )),
-                format!("set `mode = \"enforce\"` for `{}`", placed.name()),
+                format!("set `mode = \"enforce\"` for `{}`", placed.layer()),
             ),
             None => (
                 self.keeper().map(|placed| {
-                    (placed.step.location.clone(), format!("`{}` does not keep them out", placed.name()))
+                    (placed.step.location.clone(), format!("`{}` does not keep them out", placed.layer()))
                 }),
-                help_for(spec, routes, instances),
+                help_for(spec, chains, instances),
             ),
         };
         Some(Failure {
@@ -271,7 +275,7 @@ impl<'p> Chain<'p> {
 
 /// What is wrong with one layer standing outside another.
 fn misplaced(outer: &Placed<'_>, inner: &Placed<'_>) -> Vec<Failure> {
-    let (first, second) = (outer.name(), inner.name());
+    let (first, second) = (outer.layer(), inner.layer());
     let failure = |code, message: String| Failure {
         code,
         location: inner.step.location.clone(),
@@ -321,10 +325,10 @@ fn described(fact: Fact) -> &'static str {
     }
 }
 
-/// A chain of another route that gives the access, or else what is missing.
-fn help_for(spec: &RouteSpec, routes: &[Option<PlannedRoute>], instances: &[PlannedInstance]) -> String {
+/// A chain that gives the access, or else what is missing.
+fn help_for(spec: &RouteSpec, chains: &[PlannedRoute], instances: &[PlannedInstance]) -> String {
     let wanted = spec.access.principals();
-    let fitting = routes.iter().flatten().filter(|route| !route.broken).find(|route| {
+    let fitting = chains.iter().filter(|chain| !chain.broken).find(|route| {
         let chain = Chain::new(route, instances);
         let admitted = chain.admits();
         let streams = chain.streams(spec).is_empty();

@@ -39,8 +39,8 @@ pub fn schema(registry: &Registry) -> Value {
         .filter_map(|layer| kinds.get(layer.kind).map(|settings| layer_schema(layer, settings)))
         .collect();
     definitions.insert("layer".to_owned(), json!({ "oneOf": layers, "required": ["kind"] }));
-    definitions.insert("environment value".to_owned(), environment_value());
-    definitions.insert("file value".to_owned(), file_value());
+    definitions.insert("environment_value".to_owned(), environment_value());
+    definitions.insert("file_value".to_owned(), file_value());
     definitions.insert("override".to_owned(), overrides());
     let mut schema = file_schema();
     if let Some(schema) = schema.as_object_mut() {
@@ -169,8 +169,8 @@ fn accept_references(schema: &mut Value) {
                     let described = property.get("description").cloned();
                     let mut either = json!({ "anyOf": [
                         property.take(),
-                        { "$ref": "#/definitions/environment value" },
-                        { "$ref": "#/definitions/file value" }] });
+                        { "$ref": "#/definitions/environment_value" },
+                        { "$ref": "#/definitions/file_value" }] });
                     if let (Some(described), Some(either)) = (described, either.as_object_mut()) {
                         either.insert("description".to_owned(), described);
                     }

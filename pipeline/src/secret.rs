@@ -67,7 +67,7 @@ fn replace_word(text: &str, word: &str) -> String {
 }
 
 /// Whether a key's string value is to be masked where the file is shown.
-pub(crate) fn looks_secret(key: &str) -> bool {
+fn looks_secret(key: &str) -> bool {
     const WORDS: &[&str] = &[
         "apikey",
         "authorization",
@@ -86,7 +86,7 @@ pub(crate) fn looks_secret(key: &str) -> bool {
     ];
     let key = key.to_ascii_lowercase();
     let mut words = key.split(['-', '_', '.']);
-    words.clone().any(|word| WORDS.contains(&word)) || words.next_back().is_some_and(|last| is_key(last))
+    words.clone().any(|word| WORDS.contains(&word)) || words.next_back().is_some_and(is_key)
 }
 
 fn is_key(word: &str) -> bool {

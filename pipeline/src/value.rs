@@ -30,7 +30,11 @@ pub(crate) struct Resolved {
 }
 
 enum Resolution {
-    Given(Plain),
+    Given {
+        value: Plain,
+        /// How to speak of what gave it.
+        origin: String,
+    },
     /// None of the variables is set.
     Default,
 }
@@ -126,7 +130,7 @@ impl Resolver<'_> {
         }
         let accepts = schema.map(|schema| self.schemas.accepts(schema));
         match self.convert(&text, accepts) {
-            Some(plain) => Some(Resolution::Given(plain)),
+            Some(value) => Some(Resolution::Given { value, origin }),
             None => {
                 let wanted = accepts.map_or("another value", |accepts| accepts.describe());
                 let message = format!("{origin} does not hold {wanted}");
@@ -260,7 +264,7 @@ impl Resolved {
         let span = value.span();
         let substituted = match value.into_inner() {
             DeValue::Table(mut table) => match self.by_start.get(&span.start) {
-                Some(Resolution::Given(plain)) => plain.value(&span),
+                Some(Resolution::Given { value, .. }) => value.value(&span),
                 Some(Resolution::Default) => match table.remove("default") {
                     Some(default) => return default,
                     None => DeValue::Table(table),
@@ -279,9 +283,12 @@ impl Resolved {
         Spanned::new(span, substituted)
     }
 
-    /// Whether a value that begins there came from the environment or a file.
-    pub(crate) fn gave(&self, start: usize) -> bool {
-        matches!(self.by_start.get(&start), Some(Resolution::Given(_)))
+    /// What gave the value that begins there, if it came from the environment or a file.
+    pub(crate) fn origin(&self, start: usize) -> Option<&str> {
+        match self.by_start.get(&start)? {
+            Resolution::Given { origin, .. } => Some(origin),
+            Resolution::Default => None,
+        }
     }
 }
 

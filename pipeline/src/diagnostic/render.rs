@@ -59,21 +59,20 @@ impl Diagnostic {
             Severity::Warning => Level::WARNING,
         };
         let mut group = Group::with_title(level.primary_title(&self.message).id(self.code));
-        let mut rest: &[Label] = &self.labels;
-        // A snippet for each run of labels in one file, the file with the caret first.
-        let mut sources: Vec<(&Arc<Source>, Vec<(bool, &Label)>)> = Vec::new();
-        let mut primary = true;
-        while let Some((label, others)) = rest.split_first() {
+        // A snippet for each file, the one with the caret first.
+        let mut sources: Vec<&Arc<Source>> = Vec::new();
+        for label in &self.labels {
             let source = label.location.source();
-            match sources.iter_mut().find(|(known, _)| Arc::ptr_eq(known, source)) {
-                Some((_, labels)) => labels.push((primary, label)),
-                None => sources.push((source, vec![(primary, label)])),
+            if !sources.iter().any(|known| Arc::ptr_eq(known, source)) {
+                sources.push(source);
             }
-            primary = false;
-            rest = others;
         }
-        for (source, labels) in sources {
-            group = group.element(snippet(source, &labels));
+        for source in sources {
+            let kinds =
+                std::iter::once(AnnotationKind::Primary).chain(std::iter::repeat(AnnotationKind::Context));
+            let labels =
+                kinds.zip(&self.labels).filter(|(_, label)| Arc::ptr_eq(label.location.source(), source));
+            group = group.element(snippet(source, &labels.collect::<Vec<_>>()));
         }
         match &self.help {
             Some(help) => group.element(Level::HELP.message(help)),
@@ -83,14 +82,13 @@ impl Diagnostic {
 }
 
 /// The labelled lines of one file, without what stands before and after them.
-fn snippet<'a>(source: &'a Source, labels: &[(bool, &'a Label)]) -> Snippet<'a, Annotation<'a>> {
+fn snippet<'a>(source: &'a Source, labels: &[(AnnotationKind, &'a Label)]) -> Snippet<'a, Annotation<'a>> {
     let lines = labels.iter().map(|(_, label)| label.location.lines());
     let first = lines.clone().map(|(first, _)| first).min().unwrap_or_default();
     let last = lines.map(|(_, last)| last).max().unwrap_or_default();
     let (start, text) = source.excerpt(first, last);
-    let annotations = labels.iter().map(|(primary, label)| {
+    let annotations = labels.iter().map(|(kind, label)| {
         let span = label.location.span();
-        let kind = if *primary { AnnotationKind::Primary } else { AnnotationKind::Context };
         let annotation = kind.span(span.start.saturating_sub(start)..span.end.saturating_sub(start));
         if label.text.is_empty() { annotation } else { annotation.label(&label.text) }
     });

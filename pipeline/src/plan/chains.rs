@@ -56,6 +56,10 @@ impl<'t> Chains<'t> {
         self.by_name.get(name)
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Chain<'t>> {
+        self.by_name.values()
+    }
+
     pub(super) fn names(&self) -> impl Iterator<Item = &'t str> {
         self.by_name.keys().copied()
     }
@@ -193,7 +197,7 @@ impl<'t> Splicing<'_, 't, '_> {
     }
 }
 
-/// Says which layers and chains nothing names.
+/// Says which layers and chains nothing names. Where a name is misspelt that is no news.
 pub(super) fn warn_unused(merged: &Merged<'_, '_>, faults: &mut Faults) {
     let mut used = BTreeSet::new();
     for named in merged.chains.values() {

@@ -16,7 +16,7 @@ use crate::{
     diagnostic::{Diagnostic, did_you_mean},
     document::Faults,
     fields::{listed, table, wrong_type},
-    secret::{Secrets, looks_secret},
+    secret::Secrets,
 };
 
 /// The most faults in one layer's settings that are looked for.
@@ -266,6 +266,8 @@ impl<'a> Layer<'_, 'a> {
             return None;
         };
         let setting = key.get_ref().to_string();
+        let resolved = lowering.resolved;
+        let origin = resolved.origin(span.start).or_else(|| resolved.origin(value.span().start));
         let fault = if let Some(unknown) = quoted(error.message(), "unknown field ") {
             let fault = if unknown == setting {
                 let message = format!("a `{kind}` has no setting `{unknown}`");
@@ -279,30 +281,16 @@ impl<'a> Layer<'_, 'a> {
                 Some(expected) if fault.help.is_none() => fault.help(format!("expected {expected}")),
                 _ => fault,
             }
-        } else if lowering.resolved.gave(span.start) || lowering.resolved.gave(value.span().start) {
-            // What a variable holds is not shown, and the layer's own words may hold it.
-            let message = format!("`{setting}` of `{name}` does not take the value that is given here");
-            Diagnostic::error("invalid-value", &location, message)
-                .note("this value is not what the setting wants")
-                .help_if(self.wanted(&setting, lowering))
-        } else if looks_secret(&setting) && !lowering.schemas.has_setting(kind, &setting) {
-            let message = format!("`{setting}` of `{name}` does not take this value");
+        } else if let Some(origin) = origin {
+            // What it holds is not shown, and the layer's own words may hold it.
+            let message = format!("`{setting}` of `{name}` does not take what {origin} holds");
             Diagnostic::error("invalid-value", &location, message)
         } else {
-            Diagnostic::error(
-                "invalid-value",
-                &location,
-                format!("`{setting}` of `{name}`: {}", error.message()),
-            )
+            let message = format!("`{setting}` of `{name}`: {}", plainly(error.message()));
+            Diagnostic::error("invalid-value", &location, message)
         };
         faults.push(fault);
         Some(setting)
-    }
-
-    fn wanted(&self, setting: &str, lowering: &Lowering<'_>) -> Option<String> {
-        let schemas = lowering.schemas;
-        let schema = schemas.property(schemas.kind(self.kind.kind)?, setting)?;
-        Some(format!("it wants {}", schemas.accepts(schema).describe()))
     }
 }
 
@@ -318,6 +306,20 @@ fn any_unresolved(value: &Spanned<DeValue<'_>>, faults: &Faults) -> bool {
 /// The name in backquotes that follows a beginning.
 fn quoted<'m>(message: &'m str, beginning: &str) -> Option<&'m str> {
     message.strip_prefix(beginning)?.strip_prefix('`')?.split_once('`').map(|(name, _)| name)
+}
+
+/// A message without the names that Rust has for types.
+fn plainly(message: &str) -> String {
+    let Some((found, wanted)) = message.rsplit_once(", expected ") else { return message.to_owned() };
+    let wanted = match wanted {
+        "u8" | "u16" | "u32" | "u64" | "u128" | "usize" => "a whole number that is not negative",
+        "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a sequence" => "a list",
+        "a string" => "a text",
+        other => other,
+    };
+    format!("{found}, expected {wanted}")
 }
 
 fn expected(message: &str) -> Option<&str> {

@@ -203,11 +203,14 @@ fn lower(documents: &[Document], lowering: &Lowering<'_>, faults: &mut Faults) -
     let mut layers = Layers::read(&merged, lowering, faults);
     let chains = chains::read(&merged, &layers, faults);
     let covered = routes::read(&merged, &chains, &mut layers, lowering, start, faults);
-    chains::warn_unused(&merged, faults);
     let aliases = aliases::read(&merged, lowering, faults);
     let fallback = covered.fallback?;
-    proof::prove(lowering.specs, &covered.routes, &fallback, &layers.instances, faults);
+    let declared = routes::declared(&chains, &layers);
+    proof::prove(lowering.specs, &covered.routes, &fallback, &declared, &layers.instances, faults);
     let tests = cases::read(&merged, lowering, &aliases, &covered.routes, &fallback, &layers, faults);
+    if !faults.has_errors() {
+        chains::warn_unused(&merged, faults);
+    }
     let mut plan = Plan {
         instances: layers.instances,
         routes: covered.routes,

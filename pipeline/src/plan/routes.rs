@@ -8,7 +8,7 @@ use toml::{Spanned, de::DeValue};
 
 use super::{
     PlannedRoute, Step,
-    chains::Chains,
+    chains::{Chain, Chains, Mention},
     layers::Layers,
     lower::{Lowering, Merged},
 };
@@ -69,6 +69,26 @@ pub(super) fn read<'t, 'a>(
         }
     };
     Covered { routes, fallback }
+}
+
+/// The declared chains as they would run without overrides.
+pub(super) fn declared(chains: &Chains<'_>, layers: &Layers<'_, '_>) -> Vec<PlannedRoute> {
+    let route = |chain: &Chain<'_>| {
+        let location = chain.steps.first()?.location.clone();
+        let step = |mention: &Mention<'_>| {
+            let instance = layers.declared.get(mention.layer)?.instance?;
+            Some(Step { instance, chain: mention.chain.clone(), location: mention.location.clone() })
+        };
+        let steps: Vec<_> = chain.steps.iter().filter_map(step).collect();
+        Some(PlannedRoute {
+            entry: location.clone(),
+            chain: chain.name.clone(),
+            chain_named: location,
+            broken: chain.broken || steps.len() < chain.steps.len(),
+            steps,
+        })
+    };
+    chains.iter().filter_map(route).collect()
 }
 
 fn read_entry<'t, 'a>(
