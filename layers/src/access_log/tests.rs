@@ -2,7 +2,7 @@ use std::{
     io,
     sync::{Arc, Mutex, mpsc},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use http::Request;
@@ -143,7 +143,9 @@ fn a_buffer_that_is_half_full_does_not_wait_for_the_tick() {
     let gate = Gate { entered, let_through, target: Memory::default() };
     let (sink, writer) =
         AccessLogSink::start(gate, &AccessLogOptions { buffer: 64 * 1000, ..patient() }).unwrap();
+    let began = Instant::now();
     while writes.try_recv().is_err() {
+        assert!(began.elapsed() < LONG);
         push(&sink, &"x".repeat(100));
         thread::yield_now();
     }

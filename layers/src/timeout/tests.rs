@@ -33,6 +33,7 @@ fn waiting() -> (Next, oneshot::Sender<()>) {
         let receiver = receiver.lock().unwrap().take().unwrap();
         async move {
             receiver.await.unwrap();
+            tokio::task::yield_now().await;
             Response::new(Body::from("late"))
         }
     });

@@ -1,6 +1,8 @@
 //! What a refusal carries.
 
-use flagstone_layers::kernel::{Body, Response, chain, chain_unfused};
+use std::sync::Arc;
+
+use flagstone_layers::kernel::{Body, Exchange, Matched, Request, Response, chain, chain_unfused};
 use http::Method;
 
 use crate::recorder::{Decision, Trace, endpoint, finish, recorder, request};
@@ -87,4 +89,18 @@ fn a_group_holds_64_hooks_and_the_next_begins_another() {
     drop(response);
     let ends = trace.events().iter().filter(|event| event.starts_with("end ")).count();
     assert_eq!(ends, 150);
+}
+
+#[test]
+fn a_preflight_runs_the_layers_but_never_the_handler() {
+    let trace = Trace::default();
+    let hook = recorder::<(), true>(0, Decision::Continue, false, &trace);
+    let next = chain(&[hook], endpoint(&trace, || Response::new(Body::from("secret"))));
+    let (parts, ()) = http::Request::options("/path").body(()).unwrap().into_parts();
+    let exchange = Exchange::new(Method::OPTIONS, "/path", Matched::NotFound).as_preflight();
+    let response = finish(next.call(Request::new(parts, Body::empty(), Arc::new(exchange))).wait());
+    assert_eq!((response.status().as_u16(), &response.headers()["x-seen-by"]), (204, &"0".parse().unwrap()));
+    drop(response);
+    let events = ["request 0", "response 0 nothing 204 No Content", "end 0 204 0 Complete /path"];
+    assert_eq!(trace.events(), events);
 }
