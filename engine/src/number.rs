@@ -82,15 +82,12 @@ impl PartialEq for Number {
 
 impl Eq for Number {}
 
-/// As JSON writes it; whole numbers without fraction or exponent.
+/// The shortest decimal that reads back the same, without exponent; without fraction where it is whole.
 impl fmt::Display for Number {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Integer(integer) => write!(formatter, "{integer}"),
-            Self::Float(float) => match JsonNumber::from_f64(*float) {
-                Some(number) => write!(formatter, "{number}"),
-                None => Ok(()),
-            },
+            Self::Float(float) => write!(formatter, "{float}"),
         }
     }
 }
@@ -112,6 +109,8 @@ mod tests {
         }
         assert_eq!(number("1e2").to_string(), "100");
         assert_eq!(number("0.1").to_string(), "0.1");
+        assert_eq!(number("1e-7").to_string(), "0.0000001");
+        assert_eq!(number("1e300").to_string(), format!("1{}", "0".repeat(300)));
     }
 
     #[test]

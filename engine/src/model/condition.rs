@@ -87,7 +87,7 @@ pub struct Leaf {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Cast {
-    /// Strings as they are, numbers and booleans as JSON writes them.
+    /// Strings as they are, numbers as decimals without exponent, booleans as JSON writes them.
     String,
     /// Numbers as they are, strings that are a JSON number.
     Number,
