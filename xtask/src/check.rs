@@ -22,12 +22,12 @@ pub(crate) fn run(children: &Children, workspace: &Workspace) -> Result<(), Fail
         }),
         ("lints", &|| {
             let mut command = workspace.cargo("clippy");
-            command.args(["--workspace", "--all-targets", "--", "--deny", "warnings"]);
+            command.args(["--workspace", "--all-targets", "--keep-going", "--", "--deny", "warnings"]);
             children.run(command)
         }),
         ("documentation", &|| {
             let mut command = workspace.cargo("doc");
-            command.args(["--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings");
+            command.args(["--workspace", "--no-deps", "--keep-going"]).env("RUSTDOCFLAGS", "--deny warnings");
             children.run(command)
         }),
         ("packages", &|| packages::check(children, workspace)),
