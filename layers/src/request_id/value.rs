@@ -43,6 +43,7 @@ mod tests {
             ids.iter().map(|id| header_value(&RequestId::parse(id.as_bytes()).unwrap()).unwrap()).collect();
         for (id, value) in ids.iter().zip(values) {
             assert_eq!(value, id.as_str());
+            assert!(value.is_sensitive());
         }
     }
 }
