@@ -96,6 +96,8 @@ fn an_override_changes_single_settings_and_the_mode() {
 fn an_override_of_a_broken_layer_says_nothing_more() {
     let text = changed("origins = [\"https://app.example\"]", "origins = 5");
     assert_eq!(codes(&text), ["invalid-value"]);
+    let text = changed("origins = [\"https://app.example\"]", "origins = \"*\"\ncredentials = true");
+    assert_eq!(codes(&text), ["layer-check"]);
 }
 
 #[test]

@@ -107,6 +107,14 @@ fn unknown_layer_and_chain() {
 }
 
 #[test]
+fn nothing_is_proven_of_a_chain_that_splices_a_broken_one() {
+    assert_eq!(
+        codes(&changed("[\"client-ip\", \"request-id\"", "[\"client-pi\", \"request-id\"")),
+        ["unknown-layer"]
+    );
+}
+
+#[test]
 fn an_entry_that_covers_nothing() {
     let text = changed("path = \"/health\"", "path = \"/helth\"");
     assert_snapshot!(human(&text));
