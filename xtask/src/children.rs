@@ -1,7 +1,7 @@
 //! Child processes, each in a process group of its own: ending the run, by Ctrl-C too, ends what the run
 //! started with all that these started in turn, and nothing else.
 
-use std::io::{self, BufRead, BufReader, PipeReader, Read, Write};
+use std::io::{self, BufRead, BufReader, PipeReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -64,19 +64,19 @@ impl Children {
     pub(crate) fn run(&self, command: Command) -> Result<(), Failure> {
         let mut running = self.spawn(command)?;
         let status = running.wait()?;
-        self.succeed(&running, status)
+        self.succeed(running.command.clone(), status)
     }
 
     /// Runs the command to its end and returns what it wrote to its standard output.
     pub(crate) fn read(&self, mut command: Command) -> Result<Vec<u8>, Failure> {
-        command.stdout(Stdio::piped());
-        let mut running = self.spawn(command)?;
-        let mut output = Vec::new();
-        if let Some(mut stdout) = running.child.stdout.take() {
-            stdout.read_to_end(&mut output).map_err(|source| running.cannot(source))?;
-        }
-        let status = running.wait()?;
-        self.succeed(&running, status)?;
+        let name = describe(&command);
+        let (mut reader, writer) = io::pipe().map_err(cannot(&name))?;
+        command.stdout(writer);
+        let (status, output) = self.consume(command, move || {
+            let mut output = Vec::new();
+            reader.read_to_end(&mut output).map(|_| output)
+        })?;
+        self.succeed(name, status)?;
         Ok(output)
     }
 
@@ -84,15 +84,10 @@ impl Children {
     /// naming a failed test counts as one; one that reports no test at all is a failure.
     pub(crate) fn count(&self, mut command: Command, reports: Reports) -> Result<Tally, Failure> {
         let name = describe(&command);
-        let cannot = |source| Failure::Start { program: name.clone(), source };
-        let (reader, writer) = io::pipe().map_err(cannot)?;
-        command.stderr(writer.try_clone().map_err(cannot)?).stdout(writer);
-        let mut running = self.spawn(command)?;
-        let counting = thread::spawn(move || pass_on_and_count(reader, reports));
-        let status = running.wait()?;
-        // The pipe closes with the last process of the group, and `wait` has ended them all.
-        let counted = counting.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()));
-        let mut tally = counted.map_err(cannot)?;
+        let (reader, writer) = io::pipe().map_err(cannot(&name))?;
+        // One pipe for both, so that what belongs together stays together.
+        command.stderr(writer.try_clone().map_err(cannot(&name))?).stdout(writer);
+        let (status, mut tally) = self.consume(command, move || pass_on_and_count(reader, reports))?;
         if self.interrupted() {
             return Err(Failure::Interrupted);
         }
@@ -100,9 +95,23 @@ impl Children {
             tally.failed = 1;
         }
         if tally == Tally::default() {
-            return Err(Failure::Problems(vec![format!("{}: reported no test", running.command)]));
+            return Err(Failure::Problems(vec![format!("{name}: reported no test")]));
         }
         Ok(tally)
+    }
+
+    /// Runs the command to its end while `consumer` takes what it writes to a pipe. The pipe closes with the last
+    /// process of the group, and `wait` has ended them all.
+    fn consume<T: Send + 'static>(
+        &self,
+        command: Command,
+        consumer: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> Result<(ExitStatus, T), Failure> {
+        let mut running = self.spawn(command)?;
+        let consuming = thread::spawn(consumer);
+        let status = running.wait()?;
+        let consumed = consuming.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()));
+        Ok((status, consumed.map_err(cannot(&running.command))?))
     }
 
     /// Starts the command with nothing to read from. It owns `command`, so that no pipe stays open in here.
@@ -114,21 +123,21 @@ impl Children {
         if state.interrupted {
             return Err(Failure::Interrupted);
         }
-        let child = command.spawn().map_err(|source| Failure::Start { program: name.clone(), source })?;
+        let child = command.spawn().map_err(cannot(&name))?;
         let group = Pid::from_child(&child);
         state.groups.push(group);
         drop(state);
         Ok(Running { children: self.clone(), child, group, command: name })
     }
 
-    fn succeed(&self, running: &Running, status: ExitStatus) -> Result<(), Failure> {
+    fn succeed(&self, command: String, status: ExitStatus) -> Result<(), Failure> {
         if status.success() {
             return Ok(());
         }
         if self.interrupted() {
             return Err(Failure::Interrupted);
         }
-        Err(Failure::Exit { command: running.command.clone(), status })
+        Err(Failure::Exit { command, status })
     }
 }
 
@@ -177,11 +186,7 @@ impl Running {
         // The leader is not reaped yet, so the group's id cannot be anybody else's.
         end(self.group, Signal::KILL);
         state.groups.retain(|group| *group != self.group);
-        self.child.wait().map_err(|source| self.cannot(source))
-    }
-
-    fn cannot(&self, source: io::Error) -> Failure {
-        Failure::Start { program: self.command.clone(), source }
+        self.child.wait().map_err(cannot(&self.command))
     }
 }
 
@@ -195,6 +200,11 @@ impl Drop for Running {
             self.reap().ok();
         }
     }
+}
+
+/// For `map_err` on what is done to run `program`.
+fn cannot(program: &str) -> impl FnOnce(io::Error) -> Failure {
+    move |source| Failure::Start { program: program.to_owned(), source }
 }
 
 /// What the command looks like on a command line.
@@ -220,10 +230,9 @@ fn pass_on_and_count(reader: PipeReader, reports: Reports) -> io::Result<Tally> 
     let mut lines = BufReader::new(reader);
     let mut line = Vec::new();
     while lines.read_until(b'\n', &mut line)? > 0 {
-        let mut stdout = io::stdout().lock();
-        stdout.write_all(&line)?;
-        stdout.flush()?;
-        tally.read(reports, &String::from_utf8_lossy(&line));
+        let text = String::from_utf8_lossy(&line);
+        print!("{text}");
+        tally.read(reports, &text);
         line.clear();
     }
     Ok(tally)
@@ -232,4 +241,89 @@ fn pass_on_and_count(reader: PipeReader, reports: Reports) -> io::Result<Tally> 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     // The list is whole after every statement, so a panic elsewhere does not spoil it.
     state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    fn children() -> Children {
+        Children { state: Arc::default() }
+    }
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn what_a_child_left_behind_ends_with_it() {
+        let begun = Instant::now();
+        // The one left behind holds the pipe open as long as it lives.
+        let output = children().read(shell("sleep 60 & echo started")).unwrap();
+        assert_eq!(output, b"started\n");
+        assert!(begun.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_suite_that_fails_in_silence_counts_as_a_failed_test() {
+        let counted =
+            children().count(shell("echo 'test result: ok. 3 passed; 0 failed;'; exit 1"), Reports::Libtest);
+        assert_eq!(counted.unwrap(), Tally { passed: 3, failed: 1 });
+    }
+
+    #[test]
+    fn a_suite_without_tests_is_a_failure() {
+        let failure = children().count(shell("echo nothing"), Reports::Libtest).unwrap_err();
+        assert!(failure.to_string().ends_with("reported no test"), "{failure}");
+    }
+
+    #[test]
+    fn output_on_either_stream_is_counted() {
+        let suite = shell("echo 'Ran 2 tests in 0.1s' >&2; echo OK");
+        assert_eq!(children().count(suite, Reports::Unittest).unwrap(), Tally { passed: 2, failed: 0 });
+    }
+
+    /// A process that has set its trap for TERM.
+    fn trapped(name: &str, trap: &str) -> Running {
+        let trap_is_set = std::env::temp_dir().join(format!("xtask-{}-{name}", std::process::id()));
+        let script =
+            format!("trap '{trap}' TERM; touch {}; while :; do sleep 0.01; done", trap_is_set.display());
+        let running = children().spawn(shell(&script)).unwrap();
+        assert!(!running.ends_within(Duration::from_secs(10), || trap_is_set.exists()));
+        std::fs::remove_file(trap_is_set).unwrap();
+        running
+    }
+
+    #[test]
+    fn stopping_asks_first() {
+        let status = trapped("polite", "exit 7").stop(Duration::from_secs(10)).unwrap();
+        assert_eq!(status.code(), Some(7));
+    }
+
+    #[test]
+    fn stopping_kills_what_does_not_listen() {
+        let status = trapped("deaf", "").stop(Duration::from_millis(100)).unwrap();
+        assert_eq!(status.code(), None);
+    }
+
+    #[test]
+    fn waiting_ends_with_the_process_or_with_the_condition() {
+        let children = children();
+        let short = children.spawn(shell("exit 0")).unwrap();
+        assert!(short.ends_within(Duration::from_secs(10), || false));
+        let long = children.spawn(shell("sleep 1000")).unwrap();
+        assert!(!long.ends_within(Duration::from_secs(1000), || true));
+        assert!(!long.ends_within(Duration::from_millis(30), || false));
+    }
+
+    #[test]
+    fn nothing_starts_after_an_interruption() {
+        let children = children();
+        lock(&children.state).interrupted = true;
+        assert!(matches!(children.run(shell("exit 0")), Err(Failure::Interrupted)));
+    }
 }
