@@ -11,6 +11,7 @@ pub mod client_ip;
 pub mod cors;
 pub mod kernel;
 pub mod metrics;
+pub mod rate_limit;
 pub mod request_id;
 pub mod role;
 pub mod security_headers;
@@ -30,6 +31,7 @@ pub static BUILT_IN: &[Registered] = &[
     Registered::of::<metrics::Spec>(),
     Registered::of::<security_headers::Spec>(),
     Registered::of::<cors::Spec>(),
+    Registered::of::<rate_limit::Spec>(),
     Registered::of::<auth::Spec>(),
     Registered::of::<role::Spec>(),
     Registered::of::<body_limit::Spec>(),

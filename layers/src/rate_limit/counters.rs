@@ -1,0 +1,147 @@
+//! The counters of all keys: bounded, sharded, cheap for keys that are known.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, Hash, RandomState},
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
+use super::counter::{Counter, Quota, Verdict};
+
+/// Keys are spread over so many locks.
+const SHARDS: usize = 16;
+
+/// Counts requests by key. It outlives the layer: a reload's new limits bind on what was counted before.
+pub(super) struct Counters {
+    /// Keyed at random for each process, so that nobody can choose keys that collide.
+    hasher: RandomState,
+    shards: [Mutex<HashMap<u64, Counter>>; SHARDS],
+    clock: Clock,
+}
+
+/// Milliseconds since the counters were made.
+type Clock = Box<dyn Fn() -> u64 + Send + Sync>;
+
+impl std::fmt::Debug for Counters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Counters")
+    }
+}
+
+impl Counters {
+    pub(super) fn new() -> Self {
+        let start = Instant::now();
+        Self::with_clock(Box::new(move || u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    pub(super) fn with_clock(clock: Clock) -> Self {
+        Self { hasher: RandomState::new(), shards: std::array::from_fn(|_| Mutex::default()), clock }
+    }
+
+    /// Counts a request of a key, if it is allowed. At most `max_keys` are remembered.
+    pub(super) fn ask(&self, key: impl Hash, quota: &Quota, max_keys: usize) -> Verdict {
+        let now = (self.clock)();
+        let hash = self.hasher.hash_one(key);
+        let shard = usize::try_from(hash % SHARDS as u64).unwrap_or_default();
+        let Some(shard) = self.shards.get(shard) else {
+            return Verdict { allowed: false, remaining: 0, reset: quota.window };
+        };
+        let mut counters = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        if !counters.contains_key(&hash) {
+            make_room(&mut counters, (max_keys / SHARDS).max(1), quota, now);
+        }
+        counters.entry(hash).or_insert_with(|| Counter::new(now)).ask(quota, now)
+    }
+
+    /// How many keys are remembered.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().unwrap().len()).sum()
+    }
+}
+
+/// Lets go of keys where there are too many: those that are over, or else the eighth that was seen longest ago. So the
+/// work is done once in many requests, however many new keys come.
+fn make_room(counters: &mut HashMap<u64, Counter>, most: usize, quota: &Quota, now: u64) {
+    if counters.len() < most {
+        return;
+    }
+    counters.retain(|_, counter| !counter.is_over(quota, now));
+    if counters.len() < most {
+        return;
+    }
+    let mut seen: Vec<u64> = counters.values().map(|counter| counter.seen).collect();
+    let place = (seen.len() / 8).min(seen.len() - 1);
+    let (_, oldest, _) = seen.select_nth_unstable(place);
+    let oldest = *oldest;
+    // Of those seen in the same millisecond any will do.
+    let mut leaving = place + 1;
+    counters.retain(|_, counter| {
+        let leaves = leaving > 0 && counter.seen <= oldest;
+        leaving -= usize::from(leaves);
+        !leaves
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    };
+
+    use super::*;
+
+    /// Counters whose time stands still until it is moved.
+    fn counters(now: &Arc<AtomicU64>) -> Counters {
+        let now = Arc::clone(now);
+        Counters::with_clock(Box::new(move || now.load(Ordering::Relaxed)))
+    }
+
+    #[test]
+    fn no_more_keys_are_kept_than_allowed_and_the_oldest_go_first() {
+        let now = Arc::new(AtomicU64::new(0));
+        let counters = counters(&now);
+        let quota = Quota { requests: 1, window: 1_000_000, block_for: 0 };
+        for key in 0..10_000u64 {
+            now.store(key, Ordering::Relaxed);
+            counters.ask(key, &quota, 1_600);
+            assert!(counters.len() <= 1_600);
+        }
+        assert!(counters.len() >= 1_000, "{}", counters.len());
+        assert!(!counters.ask(9_999u64, &quota, 1_600).allowed, "the newest is remembered");
+        assert!(counters.ask(0u64, &quota, 1_600).allowed, "the oldest is forgotten");
+    }
+
+    #[test]
+    fn keys_that_are_over_make_room_before_others_do() {
+        let now = Arc::new(AtomicU64::new(0));
+        let counters = counters(&now);
+        let quota = Quota { requests: 1, window: 100, block_for: 0 };
+        (0..1_000u64).for_each(|key| drop(counters.ask(key, &quota, 16)));
+        now.store(1_000, Ordering::Relaxed);
+        (0..100u64).for_each(|key| drop(counters.ask(("new", key), &quota, 16_000)));
+        assert!(counters.len() <= 116);
+    }
+
+    #[test]
+    fn threads_together_get_no_more_than_the_limit() {
+        let counters = Counters::new();
+        let quota = Quota { requests: 50, window: 3_600_000, block_for: 0 };
+        let allowed = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        allowed.fetch_add(
+                            u64::from(counters.ask("key", &quota, 1000).allowed),
+                            Ordering::Relaxed,
+                        );
+                    }
+                });
+            }
+        });
+        assert_eq!(allowed.into_inner(), 50);
+    }
+}
