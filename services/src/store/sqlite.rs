@@ -317,7 +317,10 @@ fn connect(path: &Path, access: Access, busy: Duration) -> Result<rusqlite::Conn
         let connection = rusqlite::Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(busy)?;
         if access == Access::Write {
-            connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+            let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+            if mode != "wal" {
+                tracing::warn!(mode, "the file system takes no write-ahead log: readers wait for writers");
+            }
             connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;
         } else {
             connection.execute_batch("PRAGMA query_only = ON;")?;

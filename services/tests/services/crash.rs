@@ -41,9 +41,9 @@ async fn a_kill_leaves_changes_whole_or_not_at_all() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        // A different place of the loop each time.
-        let changed = lines.filter(|line| line.as_ref().is_ok_and(|line| line.contains("changed")));
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        // A different place of the loop each time. The pipe stays open: nothing but the kill ends the process.
+        let changed = lines.by_ref().filter(|line| line.as_ref().is_ok_and(|line| line.contains("changed")));
         assert_eq!(changed.take(1 + round * 3).count(), 1 + round * 3);
         child.kill().unwrap();
         child.wait().unwrap();

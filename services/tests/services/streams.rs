@@ -7,8 +7,12 @@ use flagstone_services::hub::{EndReason, EventKind, StreamItem, Subscription};
 use flagstone_services::keys::KeyGrant;
 use flagstone_services::version::Expected;
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::{Fixture, PROJECT, admin, member};
+
+/// How long a reader that is never woken may keep a test.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 fn open(fixture: &Fixture, grant: &Arc<KeyGrant>, last: Option<u64>) -> Subscription {
     Subscription::open(grant, last, fixture.clock.now())
@@ -74,7 +78,7 @@ async fn a_waiting_reader_is_woken_and_sees_the_new_snapshot() {
         (event.revision, grant.environment.snapshot.load().revision)
     });
     switch(&fixture, "search", true).await;
-    assert_eq!(reader.await.unwrap(), (2, 2));
+    assert_eq!(timeout(PATIENCE, reader).await.unwrap().unwrap(), (2, 2));
 }
 
 #[tokio::test]
@@ -148,7 +152,8 @@ async fn a_revoked_key_closes_its_streams_and_no_others() {
     let (mut revoked, mut staying) = (open(&fixture, &one, None), open(&fixture, &other, None));
     let reader = tokio::spawn(async move { poll_fn(|context| revoked.poll_next(context)).await });
     fixture.services.keys.revoke(&admin(), PROJECT, "development", one.id).await.unwrap();
-    assert!(matches!(reader.await.unwrap(), StreamItem::Ended(EndReason::KeyRevoked)));
+    let ended = timeout(PATIENCE, reader).await.unwrap().unwrap();
+    assert!(matches!(ended, StreamItem::Ended(EndReason::KeyRevoked)));
     assert_eq!(end(&mut open(&fixture, &one, None)), Some(EndReason::KeyRevoked), "it opens none either");
     switch(&fixture, "search", true).await;
     assert_eq!(waiting(&mut staying).len(), 1);
