@@ -1,4 +1,5 @@
 //! Replays the fuzzer's corpus, so that what it once found stays found.
+#![expect(clippy::unwrap_used, reason = "helpers of a test")]
 
 #[cfg(test)]
 #[path = "../fuzz/entries/contexts.rs"]

@@ -1,5 +1,5 @@
 //! What is refused when it is read, where, and what absent members become.
-#![expect(clippy::unwrap_used, reason = "helpers of a test")]
+#![expect(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "helpers of a test")]
 
 use flagstone_engine::limits;
 use flagstone_engine::model::{By, Flag, FlagConfig, FlagKind, FlagType, Segment, Serve};
