@@ -8,11 +8,11 @@ use std::{
 
 use flagstone_layers::{
     access_log::{AccessLogOptions, AccessLogSink},
+    client_ip::IgnoredForwards,
     kernel::{Authenticator, PublicUrl, Resources},
-    metrics::HttpMetrics,
 };
 use flagstone_pipeline::{Host, Pipeline, Report, Trigger, Watcher};
-use flagstone_routes::{Figures as _, State, StreamOptions, Table};
+use flagstone_routes::{Figures as _, PipelineStatus, State, StreamOptions, Table};
 use flagstone_services::{
     Options, Services,
     accounts::{AccountOptions, AdminCredentials, FirstAdmin},
@@ -29,11 +29,11 @@ use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::{
     demo::{self, Addresses},
-    figures::{Figures, Parts, QueryDurations},
+    figures::{Figures, LayerFigures, Parts, QueryDurations},
     logging::Logging,
     principals::Principals,
     server::{
-        admin::{Admin, AdminAddress, AdminListener},
+        admin::{Admin, AdminAddress, AdminListener, Shown},
         connection::Connections,
         drain::{Drain, Phase},
         listen,
@@ -98,6 +98,7 @@ struct Shared {
     dropped_events: ErrorCounter,
     pipeline: OnceLock<Pipeline>,
     connections: OnceLock<Arc<Connections>>,
+    forwards: OnceLock<Arc<IgnoredForwards>>,
 }
 
 struct Signals {
@@ -114,8 +115,8 @@ impl App {
         let settings = loaded.settings.clone();
         tracing::info!(settings = %serde_json::to_value(&settings).unwrap_or_default(), version = VERSION, "starting");
         let signals = Signals::new().map_err(StartError::Signals)?;
-        let http = HttpMetrics::new();
-        let figures = Figures::new(&http, QueryDurations::new(), VERSION);
+        let layers = LayerFigures::default();
+        let figures = Figures::new(&layers, QueryDurations::new(), VERSION);
         let services = Services::open(service_options(&settings, &figures)?).await?;
         tracing::info!(database = %settings.database.url, "the database is open and migrated");
         let demo = first_admin(&services, &settings, start).await?;
@@ -129,13 +130,18 @@ impl App {
             dropped_events: logging.dropped_events.clone(),
             pipeline: OnceLock::new(),
             connections: OnceLock::new(),
+            forwards: OnceLock::new(),
         });
         let routes = flagstone_routes::routes(&Arc::new(state(&settings, &shared)?));
         let table = Table::new(routes.iter().map(|(spec, _)| spec))?;
         let authenticator: Arc<dyn Authenticator> = Arc::new(Principals::new(Arc::clone(&services)));
+        let resources = resources(&settings, authenticator, logging.access.clone(), &layers)?;
+        if let Some(forwards) = resources.get() {
+            let _ = shared.forwards.set(forwards);
+        }
         let host = Host {
             registry: flagstone_layers::registry(),
-            resources: resources(&settings, authenticator, logging.access.clone(), http)?,
+            resources,
             routes,
             fallback: flagstone_routes::fallback(),
             variables: environment_variables(),
@@ -147,7 +153,6 @@ impl App {
         let _ = shared.connections.set(Arc::clone(&connections));
 
         let addresses = listen_on(&settings, &shared, connections, &drain).await?;
-        tracing::info!(url = %addresses.url, admin = %addresses.admin_url, "ready");
         if let Some(demo) = &demo {
             print!("{}", demo::greeting(&addresses, demo));
         }
@@ -156,6 +161,7 @@ impl App {
                 .map_err(|source| StartError::ReadyFile { path: path.display().to_string(), source })?;
         }
         let watcher = pipeline.watch();
+        tracing::info!(url = %addresses.url, admin = %addresses.admin_url, "ready");
         Ok(Self { services, pipeline, drain, settings, signals, _watcher: watcher })
     }
 
@@ -223,7 +229,7 @@ fn service_options(settings: &Settings, figures: &Figures) -> Result<Options, St
 
 /// Opens the services alone, for commands that work on the database.
 pub(crate) async fn open_services(settings: &Settings) -> Result<Arc<Services>, StartError> {
-    let figures = Figures::new(&HttpMetrics::new(), QueryDurations::new(), VERSION);
+    let figures = Figures::new(&LayerFigures::default(), QueryDurations::new(), VERSION);
     Ok(Services::open(service_options(settings, &figures)?).await?)
 }
 
@@ -275,10 +281,15 @@ pub(crate) fn resources(
     settings: &Settings,
     authenticator: Arc<dyn Authenticator>,
     access: AccessLogSink,
-    http: HttpMetrics,
+    layers: &LayerFigures,
 ) -> Result<Resources, BadSetting> {
-    let resources =
-        Resources::new().with(authenticator).with(access).with(http).with(settings.environment);
+    let resources = Resources::new()
+        .with(authenticator)
+        .with(access)
+        .with(layers.http.clone())
+        .with(layers.limits.clone())
+        .with(IgnoredForwards::default())
+        .with(settings.environment);
     Ok(match settings.public_url()? {
         Some(url) => resources.with(PublicUrl::new(url)),
         None => resources,
@@ -303,10 +314,7 @@ async fn listen_on(
     let admin_bound = admin_listener.address().map_err(failed(&admin_address))?;
     let admin = Arc::new(Admin {
         pipeline: connections.pipeline().clone(),
-        metrics: {
-            let shared = Arc::clone(shared);
-            Arc::new(move || shared.encode())
-        },
+        shown: Arc::clone(shared) as _,
         version: VERSION,
         port: match &admin_bound {
             AdminAddress::Tcp(address) => Some(address.port()),
@@ -316,9 +324,7 @@ async fn listen_on(
     let max = settings.server.max_connections;
     tokio::spawn(admin_listener.serve(admin, drain.clone()));
     tokio::spawn(listen::accept(listener, connections, max, drain.clone()));
-    let url = settings.public_url.trim_end_matches('/');
-    let url = if url.is_empty() { format!("http://{}", reachable(bound)) } else { url.to_owned() };
-    Ok(Addresses { url, admin_url: admin_bound.to_string() })
+    Ok(Addresses { url: format!("http://{}", reachable(bound)), admin_url: admin_bound.to_string() })
 }
 
 /// An address to connect to for one that is listened on.
@@ -357,11 +363,11 @@ pub(crate) fn check(loaded: &Loaded) -> Result<Pipeline, StartError> {
     DatabaseUrl::parse(&settings.database.url)?;
     let routes = flagstone_routes::specs();
     Table::new(routes.iter().map(|(spec, _)| spec))?;
-    let (access, writer) = AccessLogSink::start(std::io::sink(), &AccessLogOptions::default())
-        .map_err(StartError::Thread)?;
+    let (access, writer) =
+        AccessLogSink::start(std::io::sink(), &AccessLogOptions::default()).map_err(StartError::Thread)?;
     let host = Host {
         registry: flagstone_layers::registry(),
-        resources: resources(settings, Arc::new(Nobody), access, HttpMetrics::new())?,
+        resources: resources(settings, Arc::new(Nobody), access, &LayerFigures::default())?,
         routes,
         fallback: flagstone_routes::fallback(),
         variables: environment_variables(),
@@ -393,10 +399,28 @@ impl flagstone_routes::Figures for Shared {
     }
 }
 
-impl flagstone_routes::PipelineStatus for Shared {
+impl PipelineStatus for Shared {
     fn status(&self) -> Value {
         let status = self.pipeline.get().map(Pipeline::status);
-        status.and_then(|status| serde_json::to_value(status).ok()).unwrap_or_default()
+        let mut status = status.and_then(|status| serde_json::to_value(status).ok()).unwrap_or_default();
+        // R96: requests whose forwarded headers were ignored, because they came from no trusted proxy.
+        let ignored = self.forwards.get().map(|forwards| forwards.counts()).unwrap_or_default();
+        let ignored: serde_json::Map<String, Value> =
+            ignored.into_iter().map(|(layer, count)| (layer.to_string(), count.into())).collect();
+        if let Some(members) = status.as_object_mut() {
+            members.insert("ignored_forwards".to_owned(), ignored.into());
+        }
+        status
+    }
+}
+
+impl Shown for Shared {
+    fn metrics(&self) -> String {
+        self.encode()
+    }
+
+    fn status(&self) -> Value {
+        PipelineStatus::status(self)
     }
 }
 

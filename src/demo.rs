@@ -51,7 +51,11 @@ pub(crate) fn greeting(addresses: &Addresses, demo: &Demo) -> String {
     let _ = writeln!(text, "  server    {url}\n  admin     {}", addresses.admin_url);
     let _ = writeln!(text, "  sign in   {} / {}\n", demo.email, demo.password);
     for keys in &demo.keys {
-        let _ = writeln!(text, "  {:<12} server key {}\n{:<15}client key {}", keys.environment, keys.server, "", keys.client);
+        let _ = writeln!(
+            text,
+            "  {:<12} server key {}\n{:<15}client key {}",
+            keys.environment, keys.server, "", keys.client
+        );
     }
     let Some(keys) = demo.keys.first() else { return text };
     let (server, client) = (&keys.server, &keys.client);

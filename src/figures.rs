@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 
-use flagstone_layers::metrics::HttpMetrics;
+use flagstone_layers::{metrics::HttpMetrics, rate_limit::RateLimitHits};
 use flagstone_pipeline::Pipeline;
 use flagstone_routes::Protocol;
 use flagstone_services::{
@@ -51,6 +51,13 @@ struct Build {
 /// `db_query_duration_seconds{type}`, told by the store.
 pub(crate) struct QueryDurations(Family<ByType, Histogram>);
 
+/// What layers count, lent to them as resources.
+#[derive(Clone, Default)]
+pub(crate) struct LayerFigures {
+    pub(crate) http: HttpMetrics,
+    pub(crate) limits: RateLimitHits,
+}
+
 /// What is read off the parts when somebody looks.
 #[derive(Default)]
 struct Gauges {
@@ -76,7 +83,8 @@ pub(crate) struct Parts<'a> {
 impl QueryDurations {
     pub(crate) fn new() -> Arc<Self> {
         // From a look-up in a warm cache to the statement's deadline.
-        let buckets = || Histogram::new([0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0]);
+        let buckets =
+            || Histogram::new([0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0]);
         Arc::new(Self(Family::new_with_constructor(buckets)))
     }
 }
@@ -90,9 +98,10 @@ impl QueryObserver for QueryDurations {
 // === impl Figures ===
 
 impl Figures {
-    pub(crate) fn new(http: &HttpMetrics, queries: Arc<QueryDurations>, version: &'static str) -> Self {
+    pub(crate) fn new(layers: &LayerFigures, queries: Arc<QueryDurations>, version: &'static str) -> Self {
         let mut registry = Registry::default();
-        http.register(&mut registry);
+        layers.http.register(&mut registry);
+        layers.limits.register(&mut registry);
         let auth_attempts = Family::<AuthAttempt, Counter>::default();
         registry.register("auth_attempts", "Sign-ins", auth_attempts.clone());
         let by_protocol = Family::<ByProtocol, Counter>::default();
@@ -143,7 +152,9 @@ fn write_reloads(text: &mut String, pipeline: &Pipeline) {
     const END: &str = "# EOF\n";
     let body = text.len() - if text.ends_with(END) { END.len() } else { 0 };
     text.truncate(body);
-    text.push_str("# HELP pipeline_reloads Attempts to load the pipeline.\n# TYPE pipeline_reloads counter\n");
+    text.push_str(
+        "# HELP pipeline_reloads Attempts to load the pipeline.\n# TYPE pipeline_reloads counter\n",
+    );
     for reloads in pipeline.status().reloads {
         let (trigger, outcome) = (reloads.trigger.as_str(), reloads.outcome.as_str());
         let _ = writeln!(
@@ -163,10 +174,22 @@ impl Gauges {
         add("active_sessions", "Sessions opened and not ended since the start", &self.active_sessions);
         add("flag_streams", "Change streams that are open", &self.streams);
         add("http_connections", "Connections that are open", &self.connections);
-        add("http_connections_refused", "Connections closed because there were too many", &self.connections_refused);
+        add(
+            "http_connections_refused",
+            "Connections closed because there were too many",
+            &self.connections_refused,
+        );
         add("pipeline_generation", "The pipeline's generation", &self.pipeline_generation);
-        add("pipeline_last_reload_success", "Whether the last attempt to load the pipeline went well", &self.pipeline_last_success);
-        add("log_lines_dropped", "Log lines dropped because the log's reader was too slow", &self.log_lines_dropped);
+        add(
+            "pipeline_last_reload_success",
+            "Whether the last attempt to load the pipeline went well",
+            &self.pipeline_last_success,
+        );
+        add(
+            "log_lines_dropped",
+            "Log lines dropped because the log's reader was too slow",
+            &self.log_lines_dropped,
+        );
     }
 
     fn update(&self, parts: &Parts<'_>) {

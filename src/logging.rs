@@ -65,8 +65,9 @@ impl Logging {
             )?,
             LogFormat::Text => tracing::subscriber::set_global_default(builder.with_ansi(false).finish())?,
         }
-        let (access, access_writer) = AccessLogSink::start(Target::open(&settings.file)?, &access_options(settings))
-            .map_err(LoggingError::Thread)?;
+        let (access, access_writer) =
+            AccessLogSink::start(Target::open(&settings.file)?, &access_options(settings))
+                .map_err(LoggingError::Thread)?;
         Ok(Self { access, dropped_events, access_writer, _events: guard })
     }
 

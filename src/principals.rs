@@ -31,9 +31,9 @@ impl Principals {
             return answer(known.map(user).map_err(|error| failure(&error)));
         }
         let verified = self.services.accounts.verify(token);
-        Authentication::Wait(Box::pin(async move {
-            verified.await.map(user).map_err(|error| failure(&error))
-        }))
+        Authentication::Wait(Box::pin(
+            async move { verified.await.map(user).map_err(|error| failure(&error)) },
+        ))
     }
 }
 

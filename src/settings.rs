@@ -159,7 +159,10 @@ pub(crate) struct Shutdown {
 /// The settings of a process: read once, watched for changes that take a restart.
 #[derive(Clone)]
 pub(crate) struct Loaded {
+    /// The settings, with what the command line put over them.
     pub(crate) settings: Settings,
+    /// The settings as they were read.
+    read: Settings,
     folder: PathBuf,
     sources: Vec<PathBuf>,
     variables: Variables,
@@ -178,9 +181,10 @@ pub(crate) struct BadSetting {
 impl Loaded {
     /// Reads the settings of a configuration folder.
     pub(crate) fn read(folder: &Path, variables: &Variables) -> Result<Self, Report> {
-        let read = read_settings::<Settings>(&folder.join(FILE), PREFIX, &overrides(), variables)?;
-        let (settings, sources) = (read.values, read.sources);
-        Ok(Self { settings, folder: folder.to_owned(), sources, variables: Arc::clone(variables) })
+        let loaded = read_settings::<Settings>(&folder.join(FILE), PREFIX, &overrides(), variables)?;
+        let (settings, sources) = (loaded.values, loaded.sources);
+        let read = settings.clone();
+        Ok(Self { settings, read, folder: folder.to_owned(), sources, variables: Arc::clone(variables) })
     }
 
     /// The pipeline file.
@@ -198,8 +202,8 @@ impl SettingsSource for Loaded {
         // A file that cannot be read at the moment changes nothing: it is read at the next start.
         let Ok(now) = Self::read(&self.folder, &self.variables) else { return Vec::new() };
         let mut changed = Vec::new();
-        differences("", &shown(&self.settings), &shown(&now.settings), &mut changed);
-        if self.settings.admin.password != now.settings.admin.password {
+        differences("", &shown(&self.read), &shown(&now.settings), &mut changed);
+        if self.read.admin.password != now.settings.admin.password {
             changed.push("admin.password".to_owned());
         }
         changed

@@ -23,7 +23,9 @@ impl Healthcheck {
         block_on(async {
             match admin_client::send(&address, Method::GET, "/health").await {
                 Ok(answer) if answer.status == StatusCode::OK => Exit::Done,
-                Ok(answer) => fail(format_args!("the server is not ready: {}", String::from_utf8_lossy(&answer.body))),
+                Ok(answer) => {
+                    fail(format_args!("the server is not ready: {}", String::from_utf8_lossy(&answer.body)))
+                }
                 Err(error) => fail(error),
             }
         })

@@ -45,7 +45,12 @@ fn show(status: &Value) {
     println!("generation {} since {}", status["generation"], text(&status["applied_at"]));
     println!("digest     {}", text(&status["digest"]));
     let attempt = &status["last_attempt"];
-    println!("last       {} by {} at {}", text(&attempt["outcome"]), text(&attempt["trigger"]), text(&attempt["at"]));
+    println!(
+        "last       {} by {} at {}",
+        text(&attempt["outcome"]),
+        text(&attempt["trigger"]),
+        text(&attempt["at"])
+    );
     for found in attempt["diagnostics"].as_array().into_iter().flatten() {
         println!("           {}:{}: {}", text(&found["file"]), found["line"], text(&found["message"]));
     }

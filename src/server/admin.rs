@@ -48,12 +48,19 @@ pub(crate) struct SocketFile(std::path::PathBuf);
 /// What the admin listener shows and does.
 pub(crate) struct Admin {
     pub(crate) pipeline: Pipeline,
-    /// The metrics in Prometheus' text format.
-    pub(crate) metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    pub(crate) shown: Arc<dyn Shown>,
     /// What `/health` shows beside the status.
     pub(crate) version: &'static str,
     /// The names this listener may be called by; empty for a Unix socket.
     pub(crate) port: Option<u16>,
+}
+
+/// What of the server's other parts is shown.
+pub(crate) trait Shown: Send + Sync {
+    /// The metrics in Prometheus' text format.
+    fn metrics(&self) -> String;
+    /// The pipeline's status.
+    fn status(&self) -> Value;
 }
 
 type Answer = Response<Full<Bytes>>;
@@ -67,9 +74,9 @@ impl FromStr for AdminAddress {
         if let Some(path) = text.strip_prefix("unix:") {
             return Ok(Self::Unix(path.into()));
         }
-        let address: SocketAddr = text
-            .parse()
-            .map_err(|_| format!("`{text}` is no address: write `127.0.0.1:8081` or `unix:/run/flagstone.sock`"))?;
+        let address: SocketAddr = text.parse().map_err(|_| {
+            format!("`{text}` is no address: write `127.0.0.1:8081` or `unix:/run/flagstone.sock`")
+        })?;
         if address.ip().is_loopback() {
             Ok(Self::Tcp(address))
         } else {
@@ -193,11 +200,9 @@ impl Admin {
                 json_answer(StatusCode::OK, &json!({ "status": "ok", "version": self.version }))
             }
             (&Method::GET | &Method::HEAD, "/metrics") => {
-                text("text/plain; version=0.0.4; charset=utf-8", (self.metrics)())
+                text("text/plain; version=0.0.4; charset=utf-8", self.shown.metrics())
             }
-            (&Method::GET | &Method::HEAD, "/pipeline") => {
-                json_answer(StatusCode::OK, &serde_json::to_value(self.pipeline.status()).unwrap_or_default())
-            }
+            (&Method::GET | &Method::HEAD, "/pipeline") => json_answer(StatusCode::OK, &self.shown.status()),
             (&Method::POST, "/pipeline/reload") => self.reload(request.uri().query()).await,
             (_, "/health" | "/metrics" | "/pipeline" | "/pipeline/reload") => {
                 problem(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "This path has another method.")
@@ -215,7 +220,11 @@ impl Admin {
             None | Some("" | "dry_run=false") => self.pipeline.reload(Trigger::Admin).await,
             Some("dry_run=true") => self.pipeline.dry_run().await,
             Some(_) => {
-                return problem(StatusCode::BAD_REQUEST, "BAD_QUERY", "The only parameter is dry_run=true or false.");
+                return problem(
+                    StatusCode::BAD_REQUEST,
+                    "BAD_QUERY",
+                    "The only parameter is dry_run=true or false.",
+                );
             }
         };
         let status = match outcome {
@@ -287,7 +296,15 @@ mod tests {
         for good in ["localhost:81", "127.0.0.1:81", "127.9.9.9:81", "[::1]:81"] {
             assert!(is_loopback(good, 81), "{good}");
         }
-        for bad in ["localhost", "localhost:82", "evil.example:81", "127.0.0.1.evil.example:81", "", ":81", "10.0.0.1:81"] {
+        for bad in [
+            "localhost",
+            "localhost:82",
+            "evil.example:81",
+            "127.0.0.1.evil.example:81",
+            "",
+            ":81",
+            "10.0.0.1:81",
+        ] {
             assert!(!is_loopback(bad, 81), "{bad}");
         }
     }

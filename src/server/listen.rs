@@ -1,11 +1,6 @@
 //! Listening sockets and the accept loop.
 
-use std::{
-    io,
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -90,7 +85,11 @@ impl Saturation {
     fn note(&mut self, max: usize) {
         self.count += 1;
         if self.count.is_power_of_two() {
-            tracing::warn!(max_connections = max, refused = self.count, "too many connections: refusing new ones");
+            tracing::warn!(
+                max_connections = max,
+                refused = self.count,
+                "too many connections: refusing new ones"
+            );
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Set-up, sign-in, sessions (R8, R10, R11, R19, R23, R24).
 
-use std::process::Stdio;
 use std::io::Write;
+use std::process::Stdio;
 
 use serde_json::json;
 
@@ -24,15 +24,20 @@ fn the_admin_signs_in_looks_at_themselves_and_signs_out() {
 #[test]
 fn wrong_credentials_and_unknown_accounts_are_answered_alike() {
     let server = Server::demo();
-    let answers: Vec<_> = [("admin@localhost", "wrong password, long enough"), ("nobody@localhost", "wrong password, long enough")]
-        .into_iter()
-        .map(|(email, password)| server.sign_in_with(&json!({ "email": email, "password": password })).err().unwrap())
-        .map(|answer| {
-            let mut body = answer.json();
-            body["request_id"] = json!(null);
-            (answer.status, body)
-        })
-        .collect();
+    let answers: Vec<_> = [
+        ("admin@localhost", "wrong password, long enough"),
+        ("nobody@localhost", "wrong password, long enough"),
+    ]
+    .into_iter()
+    .map(|(email, password)| {
+        server.sign_in_with(&json!({ "email": email, "password": password })).err().unwrap()
+    })
+    .map(|answer| {
+        let mut body = answer.json();
+        body["request_id"] = json!(null);
+        (answer.status, body)
+    })
+    .collect();
     assert_eq!(answers[0].0, 401);
     assert_eq!(answers[0], answers[1]);
 }
@@ -66,7 +71,10 @@ fn the_sixth_sign_in_within_a_minute_is_refused() {
 #[test]
 fn the_first_admin_comes_from_the_settings() {
     let password = "a long and quiet evening";
-    let server = Setup::shipped().variable("ADMIN_PASSWORD", password).variable("ADMIN_EMAIL", "Ann@Example.com").start();
+    let server = Setup::shipped()
+        .variable("ADMIN_PASSWORD", password)
+        .variable("ADMIN_EMAIL", "Ann@Example.com")
+        .start();
     assert_eq!(server.get("/api/auth/status").send().json()["setup_required"], false);
     let ann = server.sign_in_with(&json!({ "email": "ann@example.com", "password": password })).ok().unwrap();
     assert_eq!(ann.get("/api/auth/me").send().json()["user"]["role"], "admin");
@@ -74,7 +82,13 @@ fn the_first_admin_comes_from_the_settings() {
 
 #[test]
 fn a_password_that_the_rules_refuse_stops_the_start() {
-    let output = Setup::shipped().variable("ADMIN_PASSWORD", "short").run(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    let output = Setup::shipped().variable("ADMIN_PASSWORD", "short").run(&[
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+    ]);
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("administrator") && !said.contains("short\n"), "{said}");
@@ -114,9 +128,16 @@ fn users_are_made_on_the_command_line() {
     assert_eq!(create("m@example.com", "member", "short\n").status.code(), Some(1));
     let made = create("m@example.com", "member", "a long and quiet evening\n");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    assert_eq!(create("m@example.com", "member", "a long and quiet evening\n").status.code(), Some(1), "twice");
+    assert_eq!(
+        create("m@example.com", "member", "a long and quiet evening\n").status.code(),
+        Some(1),
+        "twice"
+    );
     let server = setup.start();
-    let member = server.sign_in_with(&json!({ "email": "m@example.com", "password": "a long and quiet evening" })).ok().unwrap();
+    let member = server
+        .sign_in_with(&json!({ "email": "m@example.com", "password": "a long and quiet evening" }))
+        .ok()
+        .unwrap();
     assert_eq!(member.get("/api/management/projects").send().status, 200);
     let refused = member.post("/api/management/projects").json(&json!({ "key": "web" })).send();
     assert_eq!(refused.problem(), (403, "FORBIDDEN".to_owned()));
@@ -127,7 +148,8 @@ fn users_are_made_on_the_command_line() {
 fn changing_the_password_ends_the_other_sessions() {
     let server = Server::demo();
     let (one, other) = (server.sign_in(), server.sign_in());
-    let body = json!({ "current_password": server.demo["password"], "new_password": "a long and quiet evening" });
+    let body =
+        json!({ "current_password": server.demo["password"], "new_password": "a long and quiet evening" });
     let answer = one.post("/api/auth/change-password").json(&body).send();
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(other.get("/api/auth/me").send().status, 401);

@@ -11,14 +11,17 @@ fn bodies_that_are_not_json_are_400() {
     let server = Server::demo();
     let admin = server.sign_in();
     let deep = format!("{{\"key\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
-    for body in ["", "{", "nonsense", "{\"key\":\"a\",\"key\":\"b\"}", "\"\\ud800\"", "{\"n\":1e999}", &deep] {
+    for body in ["", "{", "nonsense", "{\"key\":\"a\",\"key\":\"b\"}", "\"\\ud800\"", "{\"n\":1e999}", &deep]
+    {
         let answer = admin.post(FLAGS).header("content-type", "application/json").body(body).send();
         assert_eq!(answer.problem(), (400, "BAD_JSON".to_owned()), "{body:.40}");
         assert!(answer.json()["request_id"].is_string());
     }
-    let answer = admin.post(FLAGS).header("content-type", "application/json").body(vec![b'"', 0xff, b'"']).send();
+    let answer =
+        admin.post(FLAGS).header("content-type", "application/json").body(vec![b'"', 0xff, b'"']).send();
     assert_eq!(answer.status, 400);
-    let answer = server.post("/api/v1/evaluate").key(&server.client_key()).json(&Value::Null).body(deep).send();
+    let answer =
+        server.post("/api/v1/evaluate").key(&server.client_key()).json(&Value::Null).body(deep).send();
     assert_eq!(answer.status, 400, "{answer:?}");
 }
 
@@ -50,7 +53,8 @@ fn unknown_fields_and_bad_values_are_422_with_pointers() {
 #[test]
 fn contexts_with_10_000_attributes_and_odd_values_are_evaluated() {
     let server = Server::demo();
-    let mut attributes: Map<String, Value> = (0..10_000).map(|index| (format!("a{index}"), json!(index))).collect();
+    let mut attributes: Map<String, Value> =
+        (0..10_000).map(|index| (format!("a{index}"), json!(index))).collect();
     attributes.insert("plan".to_owned(), json!("pro"));
     attributes.insert("nul\u{0}".to_owned(), json!("\u{0}"));
     attributes.insert("edge".to_owned(), json!([i64::MIN, u64::MAX, 1e308, -0.0, 5e-324]));
@@ -66,7 +70,8 @@ fn flag_keys_that_are_paths_find_nothing() {
     for flag in ["..%2Fsecret", "%2e%2e", "a%2Fb", "%00", "%ff", "a%20b"] {
         let answer = server.post(&format!("/api/v1/evaluate/{flag}")).key(&key).send();
         assert_eq!(answer.status, 404, "{flag}: {answer:?}");
-        let answer = server.post(&format!("/ofrep/v1/evaluate/flags/{flag}")).key(&key).json(&json!({})).send();
+        let answer =
+            server.post(&format!("/ofrep/v1/evaluate/flags/{flag}")).key(&key).json(&json!({})).send();
         assert_eq!(answer.status, 404, "{flag}: {answer:?}");
     }
     let long = "k".repeat(20_000);
@@ -74,7 +79,10 @@ fn flag_keys_that_are_paths_find_nothing() {
     assert_eq!(answer.problem(), (414, "URI_TOO_LONG".to_owned()));
     // A head beyond the connection's buffer is refused before there is a request.
     let longer = "k".repeat(1 << 20);
-    assert!([414, 431].contains(&raw(&server, &format!("POST /api/v1/evaluate/{longer} HTTP/1.1\r\nHost: x\r\n\r\n"))));
+    assert!(
+        [414, 431]
+            .contains(&raw(&server, &format!("POST /api/v1/evaluate/{longer} HTTP/1.1\r\nHost: x\r\n\r\n")))
+    );
 }
 
 /// Sends bytes and reads the status of what comes back.
@@ -92,7 +100,13 @@ fn raw(server: &Server, bytes: &str) -> u16 {
 #[test]
 fn unknown_paths_and_wrong_methods_are_problems_with_headers() {
     let server = Server::demo();
-    for (method, path, status) in [("GET", "/nothing", 404), ("GET", "//health", 404), ("DELETE", "/health", 405), ("TRACE", "/health", 405), ("GET", "/api/v1/evaluate", 405)] {
+    for (method, path, status) in [
+        ("GET", "/nothing", 404),
+        ("GET", "//health", 404),
+        ("DELETE", "/health", 405),
+        ("TRACE", "/health", 405),
+        ("GET", "/api/v1/evaluate", 405),
+    ] {
         let answer = server.request(method, path).send();
         assert_eq!(answer.status, status, "{method} {path}");
         assert_eq!(answer.header("content-type"), Some("application/problem+json"));
@@ -108,12 +122,15 @@ fn unknown_paths_and_wrong_methods_are_problems_with_headers() {
 fn a_forged_forwarded_address_changes_nothing_unless_the_proxy_is_trusted() {
     let limits = |setup: Setup| setup.variable("RATE_LIMIT_MAX", "3").start();
     let server = limits(Setup::demo());
-    let answer = |server: &Server, address: &str| server.get("/api/auth/status").header("x-forwarded-for", address).send().status;
+    let answer = |server: &Server, address: &str| {
+        server.get("/api/auth/status").header("x-forwarded-for", address).send().status
+    };
     let statuses: Vec<u16> = (0..5).map(|index| answer(&server, &format!("198.51.100.{index}"))).collect();
     assert_eq!(statuses, [200, 200, 200, 429, 429]);
     let behind = limits(Setup::demo().variable("TRUSTED_PROXIES", "127.0.0.0/8"));
     let statuses: Vec<u16> = (0..5).map(|index| answer(&behind, &format!("198.51.100.{index}"))).collect();
     assert_eq!(statuses, [200; 5]);
-    let statuses: Vec<u16> = (0..4).map(|index| answer(&behind, &format!("203.0.113.{index}, 198.51.100.7"))).collect();
+    let statuses: Vec<u16> =
+        (0..4).map(|index| answer(&behind, &format!("203.0.113.{index}, 198.51.100.7"))).collect();
     assert_eq!(statuses, [200, 200, 200, 429], "the last address that is not trusted counts");
 }

@@ -48,7 +48,20 @@ fn explain_shows_each_layer_with_its_place() {
 fn layers_schema_and_settings_are_shown() {
     let setup = Setup::shipped().variable("ADMIN_PASSWORD", "a long and quiet evening");
     let layers = String::from_utf8(setup.run(&["layers"]).stdout).unwrap();
-    for kind in ["catch_panic", "client_ip", "request_id", "access_log", "metrics", "security_headers", "cors", "rate_limit", "auth", "role", "body_limit", "timeout"] {
+    for kind in [
+        "catch_panic",
+        "client_ip",
+        "request_id",
+        "access_log",
+        "metrics",
+        "security_headers",
+        "cors",
+        "rate_limit",
+        "auth",
+        "role",
+        "body_limit",
+        "timeout",
+    ] {
         assert!(layers.lines().any(|line| line.starts_with(kind)), "{kind}");
     }
     let schema: Value = serde_json::from_slice(&setup.run(&["schema"]).stdout).unwrap();

@@ -13,14 +13,22 @@ fn ask(server: &Server, path: &str, body: &Value) -> Value {
 #[test]
 fn the_five_flags_of_the_demonstration() {
     let server = Server::demo();
-    let flags = ask(&server, "/api/v1/evaluate", &json!({ "context": { "user_id": "u", "attributes": { "plan": "pro" } } }));
+    let flags = ask(
+        &server,
+        "/api/v1/evaluate",
+        &json!({ "context": { "user_id": "u", "attributes": { "plan": "pro" } } }),
+    );
     let flags = flags["flags"].as_object().unwrap();
     assert_eq!(flags.len(), 5);
     assert_eq!(flags["beta-search"], json!({ "value": true, "variant": "on", "reason": "rule_match" }));
     assert_eq!(flags["banner-text"]["reason"], "default");
     assert_eq!(flags["max-items"]["value"], 50);
     assert!(flags["theme"]["value"].is_object());
-    let free = ask(&server, "/api/v1/evaluate/beta-search", &json!({ "context": { "attributes": { "plan": "free" } } }));
+    let free = ask(
+        &server,
+        "/api/v1/evaluate/beta-search",
+        &json!({ "context": { "attributes": { "plan": "free" } } }),
+    );
     assert_eq!(free, json!({ "value": false, "variant": "off", "reason": "default" }));
 }
 
@@ -28,7 +36,8 @@ fn the_five_flags_of_the_demonstration() {
 fn attributes_may_stand_inside_or_beside_and_an_empty_body_is_an_empty_context() {
     let server = Server::demo();
     for context in [json!({ "attributes": { "plan": "team" } }), json!({ "plan": "team" })] {
-        let answer = ask(&server, "/api/v1/evaluate/beta-search", &json!({ "context": context, "unknown": 1 }));
+        let answer =
+            ask(&server, "/api/v1/evaluate/beta-search", &json!({ "context": context, "unknown": 1 }));
         assert_eq!(answer["value"], true, "{context}");
     }
     let answer = server.post("/api/v1/evaluate/beta-search").key(&server.client_key()).send();
@@ -52,14 +61,24 @@ fn a_quarter_of_all_users_gets_the_new_checkout_and_keeps_it() {
 fn ofrep_answers_in_its_own_shapes() {
     let server = Server::demo();
     let key = server.client_key();
-    let one = ask(&server, "/ofrep/v1/evaluate/flags/beta-search", &json!({ "context": { "targetingKey": "u", "plan": "pro" } }));
-    assert_eq!(one, json!({ "key": "beta-search", "reason": "TARGETING_MATCH", "variant": "on", "value": true }));
+    let one = ask(
+        &server,
+        "/ofrep/v1/evaluate/flags/beta-search",
+        &json!({ "context": { "targetingKey": "u", "plan": "pro" } }),
+    );
+    assert_eq!(
+        one,
+        json!({ "key": "beta-search", "reason": "TARGETING_MATCH", "variant": "on", "value": true })
+    );
     let post = |path: &str, body: &str| {
         let answer = server.post(path).key(&key).header("content-type", "application/json").body(body).send();
         (answer.status, answer.json())
     };
     let (status, body) = post("/ofrep/v1/evaluate/flags/nothing", r#"{"context":{}}"#);
-    assert_eq!((status, &body["errorCode"], &body["key"]), (404, &json!("FLAG_NOT_FOUND"), &json!("nothing")));
+    assert_eq!(
+        (status, &body["errorCode"], &body["key"]),
+        (404, &json!("FLAG_NOT_FOUND"), &json!("nothing"))
+    );
     for bad in ["", "{", "[1", "{\"context\":\"\\ud800\"}"] {
         let (status, body) = post("/ofrep/v1/evaluate/flags", bad);
         assert_eq!((status, &body["errorCode"]), (400, &json!("PARSE_ERROR")), "{bad}");
@@ -99,15 +118,25 @@ fn keys_open_what_they_are_for_and_nothing_else() {
     assert_eq!(server.post("/api/v1/evaluate").send().problem(), (401, "UNAUTHENTICATED".to_owned()));
     assert_eq!(server.post("/api/v1/evaluate").key("fs_cli_wrong").send().status, 401);
     assert_eq!(server.post("/api/v1/evaluate").header("x-api-key", &client).send().status, 200);
-    assert_eq!(server.get("/api/v1/definitions").key(&client).send().problem(), (403, "FORBIDDEN".to_owned()));
+    assert_eq!(
+        server.get("/api/v1/definitions").key(&client).send().problem(),
+        (403, "FORBIDDEN".to_owned())
+    );
     assert_eq!(server.post("/api/v1/evaluate?trace=true").key(&client).send().status, 403);
     let traced = server.post("/api/v1/evaluate/beta-search?trace=true").key(&secret).send().json();
     assert!(traced["trace"].is_object(), "{traced}");
-    assert_eq!(server.get("/api/management/projects").key(&secret).send().status, 401, "no key opens management");
+    assert_eq!(
+        server.get("/api/management/projects").key(&secret).send().status,
+        401,
+        "no key opens management"
+    );
     let definitions = server.get("/api/v1/definitions").key(&secret).send();
     assert_eq!(definitions.json()["flags"].as_array().unwrap().len(), 5);
     let tag = definitions.header("etag").unwrap().to_owned();
-    assert_eq!(server.get("/api/v1/definitions").key(&secret).header("if-none-match", &tag).send().status, 304);
+    assert_eq!(
+        server.get("/api/v1/definitions").key(&secret).header("if-none-match", &tag).send().status,
+        304
+    );
 }
 
 #[test]

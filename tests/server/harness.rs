@@ -88,7 +88,8 @@ impl Setup {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("config")).unwrap();
         for file in ["flagstone.toml", "pipeline.toml"] {
-            fs::copy(repository().join("config").join(file), folder.path().join("config").join(file)).unwrap();
+            fs::copy(repository().join("config").join(file), folder.path().join("config").join(file))
+                .unwrap();
         }
         Self { folder, variables: HashMap::new(), demo: false }
     }
@@ -131,12 +132,14 @@ impl Setup {
     /// Starts the server and waits until it is ready.
     pub(crate) fn start(self) -> Server {
         let ready = self.folder.path().join("ready.json");
-        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        let mut command =
+            self.command(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
         command.arg("--ready-file").arg(&ready);
         if self.demo {
             command.arg("--demo");
         }
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = follow(child.stdout.take().unwrap(), child.stderr.take().unwrap());
         let mut server = Server {
             url: String::new(),
@@ -170,8 +173,12 @@ fn agent() -> ureq::Agent {
 fn follow(out: impl Read + Send + 'static, err: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, lines) = channel();
     let error_sender = sender.clone();
-    thread::spawn(move || BufReader::new(out).lines().map_while(Result::ok).all(|line| sender.send(line).is_ok()));
-    thread::spawn(move || BufReader::new(err).lines().map_while(Result::ok).all(|line| error_sender.send(line).is_ok()));
+    thread::spawn(move || {
+        BufReader::new(out).lines().map_while(Result::ok).all(|line| sender.send(line).is_ok())
+    });
+    thread::spawn(move || {
+        BufReader::new(err).lines().map_while(Result::ok).all(|line| error_sender.send(line).is_ok())
+    });
     lines
 }
 
@@ -273,14 +280,17 @@ impl Server {
     /// Opens a stream and waits until the server said that it is.
     pub(crate) fn stream(&self, path: &str, headers: &[(&str, &str)]) -> EventStream {
         let mut socket = TcpStream::connect(self.address()).unwrap();
-        let mut head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nAccept: text/event-stream\r\n", self.address());
+        let mut head =
+            format!("GET {path} HTTP/1.1\r\nHost: {}\r\nAccept: text/event-stream\r\n", self.address());
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         head.push_str("\r\n");
         socket.write_all(head.as_bytes()).unwrap();
         let (sender, lines) = channel();
-        thread::spawn(move || BufReader::new(socket).lines().map_while(Result::ok).all(|line| sender.send(line).is_ok()));
+        thread::spawn(move || {
+            BufReader::new(socket).lines().map_while(Result::ok).all(|line| sender.send(line).is_ok())
+        });
         let stream = EventStream { lines };
         let status = stream.line(|line| line.starts_with("HTTP/1.1"));
         assert!(status.starts_with("HTTP/1.1 200"), "{status}");

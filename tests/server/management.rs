@@ -13,9 +13,13 @@ fn a_project_begins_with_three_environments_and_its_flags_are_off() {
     let made = admin.post("/api/management/projects").json(&json!({ "key": "web", "name": "Web" })).send();
     assert_eq!(made.status, 201, "{made:?}");
     assert_eq!(made.header("location"), Some("/api/management/projects/web"));
-    let environments: Vec<_> = made.json()["environments"].as_array().unwrap().iter().map(|one| one["key"].clone()).collect();
+    let environments: Vec<_> =
+        made.json()["environments"].as_array().unwrap().iter().map(|one| one["key"].clone()).collect();
     assert_eq!(environments, ["development", "staging", "production"]);
-    let flag = admin.post("/api/management/projects/web/flags").json(&json!({ "key": "dark", "type": "boolean" })).send();
+    let flag = admin
+        .post("/api/management/projects/web/flags")
+        .json(&json!({ "key": "dark", "type": "boolean" }))
+        .send();
     assert_eq!(flag.status, 201, "{flag:?}");
     for (_, config) in flag.json()["environments"].as_object().unwrap() {
         assert_eq!(config["enabled"], false);
@@ -54,14 +58,20 @@ fn what_is_of_another_project_is_not_found() {
     let server = Server::demo();
     let admin = server.sign_in();
     admin.post("/api/management/projects").json(&json!({ "key": "other" })).send();
-    assert_eq!(admin.get("/api/management/projects/other/flags/theme").send().problem(), (404, "NOT_FOUND".to_owned()));
+    assert_eq!(
+        admin.get("/api/management/projects/other/flags/theme").send().problem(),
+        (404, "NOT_FOUND".to_owned())
+    );
     let keys = admin.get(&format!("{DEMO}/environments/development/keys")).send().json();
     let id = keys["data"][0]["id"].as_str().unwrap().to_owned();
     for elsewhere in ["other/environments/development", "demo/environments/staging"] {
         let path = format!("/api/management/projects/{elsewhere}/keys/{id}");
         assert_eq!(admin.request("DELETE", &path).send().status, 404, "{elsewhere}");
     }
-    assert!(!keys.to_string().contains("fs_cli_") || !keys.to_string().contains(&server.client_key()), "shown once");
+    assert!(
+        !keys.to_string().contains("fs_cli_") || !keys.to_string().contains(&server.client_key()),
+        "shown once"
+    );
 }
 
 #[test]
@@ -106,7 +116,10 @@ fn lists_have_pages() {
     let server = Server::demo();
     let admin = server.sign_in();
     let page = admin.get(&format!("{DEMO}/flags?limit=2&offset=1")).send().json();
-    assert_eq!((page["total"].as_u64(), page["limit"].as_u64(), page["offset"].as_u64()), (Some(5), Some(2), Some(1)));
+    assert_eq!(
+        (page["total"].as_u64(), page["limit"].as_u64(), page["offset"].as_u64()),
+        (Some(5), Some(2), Some(1))
+    );
     assert_eq!(page["data"].as_array().unwrap().len(), 2);
     assert_eq!(admin.get(&format!("{DEMO}/flags?tag=search")).send().json()["total"], 1);
     assert_eq!(admin.get(&format!("{DEMO}/flags?limit=x")).send().problem(), (400, "BAD_QUERY".to_owned()));
@@ -115,7 +128,9 @@ fn lists_have_pages() {
 #[test]
 fn health_metrics_and_the_pipeline_are_shown() {
     let server = Server::demo();
-    for (path, status) in [("/health", "ok"), ("/liveness", "ok"), ("/health/ready", "ready"), ("/readiness", "ready")] {
+    for (path, status) in
+        [("/health", "ok"), ("/liveness", "ok"), ("/health/ready", "ready"), ("/readiness", "ready")]
+    {
         let answer = server.get(path).send();
         assert_eq!((answer.status, answer.json()["status"].clone()), (200, json!(status)), "{path}");
     }
@@ -124,7 +139,13 @@ fn health_metrics_and_the_pipeline_are_shown() {
     assert_eq!(admin.get("/api/management/pipeline").send().json()["generation"], 1);
     server.post("/api/v1/evaluate").key(&server.client_key()).send();
     let metrics = String::from_utf8(server.admin("GET", "/metrics").send().body).unwrap();
-    for name in ["http_request_duration_seconds_count", "auth_attempts_total", "flag_evaluations_total", "db_query_duration_seconds", "pipeline_generation 1"] {
+    for name in [
+        "http_request_duration_seconds_count",
+        "auth_attempts_total",
+        "flag_evaluations_total",
+        "db_query_duration_seconds",
+        "pipeline_generation 1",
+    ] {
         assert!(metrics.contains(name), "{name} in\n{metrics}");
     }
     let line = server.log_line(|line| line["path"] == "/api/v1/evaluate");

@@ -40,7 +40,10 @@ fn a_bad_save_changes_nothing_and_a_good_one_after_it_does() {
     let status = server.pipeline();
     assert_eq!((&status["generation"], &status["last_attempt"]["outcome"]), (&json!(1), &json!("rejected")));
     let diagnostics = status["last_attempt"]["diagnostics"].as_array().unwrap();
-    assert!(diagnostics.iter().any(|found| found["code"].as_str().unwrap().contains("access")), "{diagnostics:?}");
+    assert!(
+        diagnostics.iter().any(|found| found["code"].as_str().unwrap().contains("access")),
+        "{diagnostics:?}"
+    );
     assert_eq!(server.get("/api/management/pipeline").send().status, 401, "the old one goes on");
     fs::write(server.pipeline_file(), good.replace("5000", "6000")).unwrap();
     outcome(&server, "applied");
@@ -54,7 +57,8 @@ fn a_stream_goes_on_over_reloads_and_gets_the_next_change() {
     let stream = server.stream("/api/v1/stream", &[("authorization", &bearer)]);
     for requests in 6001..=6020 {
         save(&server, |text| {
-            let start = text.find("key = \"sdk_key\"\nrequests = ").unwrap() + "key = \"sdk_key\"\nrequests = ".len();
+            let start =
+                text.find("key = \"sdk_key\"\nrequests = ").unwrap() + "key = \"sdk_key\"\nrequests = ".len();
             let end = start + text[start..].find('\n').unwrap();
             format!("{}{requests}{}", &text[..start], &text[end..])
         });
@@ -77,12 +81,19 @@ fn the_admin_listener_reloads_and_says_what_came_of_it() {
         let answer = post(path);
         assert_eq!((answer.status, answer.json()["outcome"].clone()), (422, json!("rejected")), "{path}");
         let found = &answer.json()["diagnostics"][0];
-        assert!(found["line"].as_u64().unwrap() > 100 && found["help"].as_str().unwrap().contains("probe"), "{found}");
+        assert!(
+            found["line"].as_u64().unwrap() > 100 && found["help"].as_str().unwrap().contains("probe"),
+            "{found}"
+        );
     }
     let browser = server.admin("GET", "/pipeline").header("origin", "http://localhost:3000").send();
     assert_eq!(browser.status, 403);
     assert_eq!(server.admin("GET", "/pipeline").header("host", "evil.example").send().status, 403);
-    assert!(String::from_utf8(server.admin("GET", "/metrics").send().body).unwrap().contains("pipeline_reloads_total"));
+    assert!(
+        String::from_utf8(server.admin("GET", "/metrics").send().body)
+            .unwrap()
+            .contains("pipeline_reloads_total")
+    );
 }
 
 #[test]

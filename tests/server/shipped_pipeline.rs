@@ -84,7 +84,9 @@ fn every_route_has_its_headers_limits_and_access() {
     for (method, path, needs, limited) in ROUTES {
         let answer = server.request(method, path).send();
         match needs {
-            Needs::Nothing => assert!(![401, 403, 404, 405].contains(&answer.status), "{method} {path}: {answer:?}"),
+            Needs::Nothing => {
+                assert!(![401, 403, 404, 405].contains(&answer.status), "{method} {path}: {answer:?}")
+            }
             Needs::Session | Needs::Key => assert_eq!(answer.status, 401, "{method} {path}: {answer:?}"),
         }
         for (name, value) in [
@@ -96,7 +98,11 @@ fn every_route_has_its_headers_limits_and_access() {
         ] {
             assert_eq!(answer.header(name), Some(value), "{name} of {method} {path}");
         }
-        let corp = if *needs == Needs::Key && *path != "/api/v1/definitions" { "cross-origin" } else { "same-origin" };
+        let corp = if *needs == Needs::Key && *path != "/api/v1/definitions" {
+            "cross-origin"
+        } else {
+            "same-origin"
+        };
         assert_eq!(answer.header("cross-origin-resource-policy"), Some(corp), "{method} {path}");
         assert!(answer.header("content-security-policy").unwrap().contains("frame-ancestors 'none'"));
         assert_eq!(answer.header("strict-transport-security"), None, "only over https");
@@ -108,7 +114,9 @@ fn every_route_has_its_headers_limits_and_access() {
 
 #[test]
 fn members_may_not_do_what_is_for_admins() {
-    let setup = Setup::shipped().variable("RATE_LIMIT_MAX", "0").variable("ADMIN_PASSWORD", "a long and quiet evening");
+    let setup = Setup::shipped()
+        .variable("RATE_LIMIT_MAX", "0")
+        .variable("ADMIN_PASSWORD", "a long and quiet evening");
     let password = "another long and quiet evening\n";
     let mut child = setup
         .command(&["user", "create", "m@example.com"])
@@ -119,7 +127,8 @@ fn members_may_not_do_what_is_for_admins() {
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), password.as_bytes()).unwrap();
     assert!(child.wait().unwrap().success());
     let server = setup.start();
-    let member = server.sign_in_with(&json!({ "email": "m@example.com", "password": password.trim() })).ok().unwrap();
+    let member =
+        server.sign_in_with(&json!({ "email": "m@example.com", "password": password.trim() })).ok().unwrap();
     for (method, path, needs, _) in ROUTES.iter().filter(|route| route.1.starts_with("/api/management")) {
         assert_eq!(*needs, Needs::Session);
         // The walk is about access; what is asked for need not exist.
@@ -135,7 +144,10 @@ fn over_https_there_is_hsts() {
     let server = Setup::demo().variable("TRUSTED_PROXIES", "127.0.0.1/32").start();
     let request = || server.get("/health").header("x-forwarded-for", "198.51.100.1");
     let answer = request().header("x-forwarded-proto", "https").send();
-    assert_eq!(answer.header("strict-transport-security"), Some("max-age=63072000; includeSubDomains; preload"));
+    assert_eq!(
+        answer.header("strict-transport-security"),
+        Some("max-age=63072000; includeSubDomains; preload")
+    );
     assert_eq!(request().send().header("strict-transport-security"), None);
 }
 

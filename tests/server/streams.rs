@@ -13,7 +13,11 @@ fn a_change_is_streamed_on_both_wires() {
     let server = Server::demo();
     let bearer = authorization(&server);
     let sdk = server.stream("/api/v1/stream", &[("authorization", &bearer)]);
-    let bulk = server.post("/ofrep/v1/evaluate/flags").key(&server.client_key()).json(&json!({ "context": {} })).send();
+    let bulk = server
+        .post("/ofrep/v1/evaluate/flags")
+        .key(&server.client_key())
+        .json(&json!({ "context": {} }))
+        .send();
     let events = bulk.json()["eventStreams"][0]["endpoint"]["requestUri"].as_str().unwrap().to_owned();
     let ofrep = server.stream(&events, &[("origin", "https://shop.example")]);
     server.sign_in().switch("beta-search", false);
