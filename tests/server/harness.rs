@@ -280,8 +280,10 @@ impl Server {
     /// Opens a stream and waits until the server said that it is.
     pub(crate) fn stream(&self, path: &str, headers: &[(&str, &str)]) -> EventStream {
         let mut socket = TcpStream::connect(self.address()).unwrap();
-        let mut head =
-            format!("GET {path} HTTP/1.1\r\nHost: {}\r\nAccept: text/event-stream\r\n", self.address());
+        let mut head = format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nAccept: text/event-stream\r\nConnection: close\r\n",
+            self.address()
+        );
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
