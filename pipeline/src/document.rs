@@ -1,6 +1,7 @@
 //! A pipeline file and what it includes, as tables whose every value knows its place.
 
 use std::{
+    collections::HashSet,
     fs,
     io::{self, Read},
     ops::Range,
@@ -30,6 +31,7 @@ const MOST_SYNTAX_ERRORS: usize = 50;
 pub(crate) struct Faults {
     sources: Vec<Arc<Source>>,
     diagnostics: Vec<Diagnostic>,
+    said: HashSet<(&'static str, (usize, usize), String)>,
     /// What no diagnostic may show.
     pub(crate) secrets: Secrets,
     /// Where values begin that could not be resolved: what is said of them is enough.
@@ -63,8 +65,12 @@ impl Faults {
         Location::new(source, span.start.saturating_sub(base)..span.end.saturating_sub(base))
     }
 
+    /// Adds what was found. What was found of a layer already is not said again of those derived from it.
     pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
-        self.diagnostics.push(diagnostic);
+        let place = diagnostic.location().map(Location::order).unwrap_or_default();
+        if self.said.insert((diagnostic.code, place, diagnostic.message.clone())) {
+            self.diagnostics.push(diagnostic);
+        }
     }
 
     /// A fault at some bytes. More may be added to it before the next.

@@ -155,7 +155,7 @@ impl fmt::Display for Explanation {
             (_, _, why) => writeln!(f, "no handler: {}; the fallback answers", why.unwrap_or_default())?,
         }
         if let Some(alias_of) = &self.alias_of {
-            writeln!(f, "  by an alias of {alias_of}")?;
+            writeln!(f, "  the path is an alias of {alias_of}")?;
         }
         writeln!(f, "  chain {}, by {}", self.chain, self.entry)?;
         let longest = |text: fn(&ExplainedLayer) -> usize| self.layers.iter().map(text).max().unwrap_or(0);

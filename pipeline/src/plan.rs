@@ -7,6 +7,7 @@ mod layers;
 mod lower;
 mod reach;
 mod routes;
+mod settings;
 
 use std::{fmt, path::PathBuf, sync::Arc};
 

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 use toml::{
     Spanned,
-    de::{DeTable, DeValue, ValueDeserializer},
+    de::{DeArray, DeTable, DeValue, ValueDeserializer},
 };
 
 /// The settings of every kind, and what they refer to.
@@ -276,6 +276,42 @@ impl Schemas {
             accepts.items = accepts.items.or(schema.get("items"));
         });
         accepts
+    }
+
+    /// Values of a setting of numbers, truths or named alternatives. None where a text could be anything.
+    pub(crate) fn samples(&self, schema: &Value) -> Vec<DeValue<'static>> {
+        let accepts = self.accepts(schema);
+        let number = |text| DeValue::parse(text).map(Spanned::into_inner).ok();
+        let mut samples = Vec::new();
+        if accepts.integer {
+            samples.extend(number("1"));
+        }
+        if accepts.number {
+            samples.extend(number("1.0"));
+        }
+        if accepts.boolean {
+            samples.extend([true, false].map(DeValue::Boolean));
+        }
+        let texts = |schema| self.variants(schema).into_iter().map(|text| DeValue::String(text.into()));
+        samples.extend(texts(schema));
+        if let Some(items) = accepts.items.filter(|_| accepts.array) {
+            samples.extend(texts(items).map(|text| {
+                let mut array = DeArray::new();
+                array.push(Spanned::new(0..0, text));
+                DeValue::Array(array)
+            }));
+        }
+        samples
+    }
+
+    /// The texts that a schema names.
+    fn variants(&self, schema: &Value) -> Vec<String> {
+        let mut variants = Vec::new();
+        self.visit(schema, DEEPEST, &mut |schema| {
+            let named = schema.get("enum").and_then(Value::as_array).into_iter().flatten();
+            variants.extend(named.chain(schema.get("const")).filter_map(Value::as_str).map(str::to_owned));
+        });
+        variants
     }
 
     /// Every alternative of a schema.

@@ -5,12 +5,13 @@ use std::{collections::BTreeMap, ops::Range, sync::Arc};
 use flagstone_layers::kernel::{Finding, Parsed, Registered};
 use toml::{
     Spanned,
-    de::{DeTable, DeValue, ValueDeserializer},
+    de::{DeTable, DeValue},
 };
 
 use super::{
     PlannedInstance,
     lower::{Lowering, Merged},
+    settings,
 };
 use crate::{
     diagnostic::{Diagnostic, did_you_mean},
@@ -18,9 +19,6 @@ use crate::{
     fields::{listed, table, wrong_type},
     secret::Secrets,
 };
-
-/// The most faults in one layer's settings that are looked for.
-const MOST_FAULTS: usize = 32;
 
 /// Declared layers, and the instances made of them.
 pub(super) struct Layers<'t, 'a> {
@@ -30,6 +28,7 @@ pub(super) struct Layers<'t, 'a> {
 
 pub(super) struct Declared<'t, 'a> {
     table: Option<&'t DeTable<'a>>,
+    span: Range<usize>,
     kind: Option<Registered>,
     /// Its instance; `None` where its settings are at fault.
     pub(super) instance: Option<usize>,
@@ -48,7 +47,10 @@ struct Layer<'c, 'a> {
     name: &'c str,
     kind: Registered,
     table: DeTable<'a>,
+    /// Where it is declared.
     span: Range<usize>,
+    /// Where it is overridden.
+    derived: Option<Range<usize>>,
 }
 
 // === impl Layers ===
@@ -59,11 +61,12 @@ impl<'t, 'a> Layers<'t, 'a> {
         for (name, named) in &merged.layers {
             let table = table(named.value, &format!("`{name}`"), faults);
             let kind = table.and_then(|table| kind(name, named.value, table, lowering, faults));
-            let mut declared = Declared { table, kind, instance: None, findings: Vec::new() };
+            let span = named.value.span();
+            let mut declared = Declared { table, span, kind, instance: None, findings: Vec::new() };
             if let (Some(table), Some(kind)) = (table, kind) {
                 let mut table = table.clone();
                 table.remove("kind");
-                let layer = Layer { name, kind, table, span: named.value.span() };
+                let layer = Layer { name, kind, table, span: named.value.span(), derived: None };
                 let places = layer.places(faults);
                 if let Some(settings) = layer.read(&[], lowering, faults) {
                     declared.findings = settings.findings;
@@ -112,7 +115,8 @@ impl<'t, 'a> Layers<'t, 'a> {
                 table.insert(key.clone(), value.clone());
             }
         }
-        let layer = Layer { name: layer, kind, table, span: changes.span() };
+        let span = declared.span.clone();
+        let layer = Layer { name: layer, kind, table, span, derived: Some(changes.span()) };
         let places = layer.places(faults);
         let settings = layer.read(&declared.findings, lowering, faults).filter(|_| sound)?;
         let instance = PlannedInstance {
@@ -182,17 +186,21 @@ impl<'a> Layer<'_, 'a> {
                 }
             },
         };
-        let parsed: Arc<dyn Parsed> = self.parse(lowering, faults)?.into();
+        let whole = self.derived.unwrap_or(self.span.clone());
+        let layer = settings::Layer { name: self.name, kind: self.kind, span: self.span.clone() };
+        let read = settings::read(&layer, self.table, lowering, faults)?;
+        let parsed: Arc<dyn Parsed> = read.parsed.into();
         let observe = observe?;
         if let Some((key, _)) = mode.filter(|_| !parsed.order().refuses) {
             let message = format!("`{}` refuses nothing, so it has no `mode`", self.name);
             let fault = Diagnostic::error("mode", &faults.at(key.span()), message);
             faults.push(fault.help("remove it"));
         }
-        let findings = parsed.check();
+        // Of settings that stand in for others there is nothing to say.
+        let findings = if read.sound { parsed.check() } else { Vec::new() };
         for finding in findings.iter().filter(|finding| !before.contains(finding)) {
-            let at = finding.key.and_then(|key| places.get(key)).map_or(self.span.clone(), Spanned::span);
-            let location = faults.at(at);
+            let given = finding.key.and_then(|key| places.get(key)).map(Spanned::span);
+            let location = faults.at(given.unwrap_or_else(|| whole.clone()));
             let message = format!("`{}`: {}", self.name, finding.message);
             let fault = match finding.severity {
                 flagstone_layers::kernel::Severity::Error => {
@@ -206,122 +214,4 @@ impl<'a> Layer<'_, 'a> {
         }
         Some(Settings { parsed, observe, findings })
     }
-
-    /// Reads the settings; without those that are at fault, as long as there are such, so that each is found.
-    fn parse(&mut self, lowering: &Lowering<'_>, faults: &mut Faults) -> Option<Box<dyn Parsed>> {
-        let mut removed: Vec<String> = Vec::new();
-        let unresolved: Vec<_> = self
-            .table
-            .iter()
-            .filter(|(_, value)| any_unresolved(value, faults))
-            .map(|(key, _)| key.get_ref().to_string())
-            .collect();
-        for key in unresolved {
-            self.table.remove(key.as_str());
-            removed.push(key);
-        }
-        for _ in 0..MOST_FAULTS {
-            let table = Spanned::new(self.span.clone(), DeValue::Table(self.table.clone()));
-            let error = match (self.kind.parse)(ValueDeserializer::from(table)) {
-                Ok(parsed) => return removed.is_empty().then_some(parsed),
-                Err(error) => error,
-            };
-            let missing = quoted(error.message(), "missing field ");
-            if missing.is_some_and(|key| removed.iter().any(|gone| gone == key)) {
-                return None;
-            }
-            let key = self.report(&error, lowering, faults)?;
-            self.table.remove(key.as_str());
-            removed.push(key);
-        }
-        None
-    }
-
-    /// Says what is wrong with the settings. The setting it is about, if it is about one.
-    fn report(
-        &self,
-        error: &toml::de::Error,
-        lowering: &Lowering<'_>,
-        faults: &mut Faults,
-    ) -> Option<String> {
-        let (name, kind) = (self.name, self.kind.kind);
-        let span = error.span().unwrap_or(self.span.clone());
-        let within = |outer: Range<usize>| outer.start <= span.start && span.end <= outer.end;
-        let entry = self
-            .table
-            .iter()
-            .find(|(key, value)| span != self.span && (within(key.span()) || within(value.span())));
-        let location = faults.at(span.clone());
-        let Some((key, value)) = entry else {
-            let fault = match quoted(error.message(), "missing field ") {
-                Some(key) => {
-                    let message = format!("layer `{name}` (a `{kind}`) needs `{key}`");
-                    Diagnostic::error("missing-key", &location, message)
-                }
-                None => {
-                    Diagnostic::error("invalid-value", &location, format!("`{name}`: {}", error.message()))
-                }
-            };
-            faults.push(fault);
-            return None;
-        };
-        let setting = key.get_ref().to_string();
-        let resolved = lowering.resolved;
-        let origin = resolved.origin(span.start).or_else(|| resolved.origin(value.span().start));
-        let fault = if let Some(unknown) = quoted(error.message(), "unknown field ") {
-            let fault = if unknown == setting {
-                let message = format!("a `{kind}` has no setting `{unknown}`");
-                let meant = did_you_mean(unknown, lowering.schemas.settings(kind));
-                Diagnostic::error("unknown-key", &location, message).help_if(meant)
-            } else {
-                let message = format!("`{setting}` has no `{unknown}`");
-                Diagnostic::error("unknown-key", &location, message)
-            };
-            match expected(error.message()) {
-                Some(expected) if fault.help.is_none() => fault.help(format!("expected {expected}")),
-                _ => fault,
-            }
-        } else if let Some(origin) = origin {
-            // What it holds is not shown, and the layer's own words may hold it.
-            let message = format!("`{setting}` of `{name}` does not take what {origin} holds");
-            Diagnostic::error("invalid-value", &location, message)
-        } else {
-            let message = format!("`{setting}` of `{name}`: {}", plainly(error.message()));
-            Diagnostic::error("invalid-value", &location, message)
-        };
-        faults.push(fault);
-        Some(setting)
-    }
-}
-
-fn any_unresolved(value: &Spanned<DeValue<'_>>, faults: &Faults) -> bool {
-    faults.is_unresolved(value)
-        || match value.get_ref() {
-            DeValue::Table(table) => table.iter().any(|(_, value)| any_unresolved(value, faults)),
-            DeValue::Array(array) => array.iter().any(|value| any_unresolved(value, faults)),
-            _ => false,
-        }
-}
-
-/// The name in backquotes that follows a beginning.
-fn quoted<'m>(message: &'m str, beginning: &str) -> Option<&'m str> {
-    message.strip_prefix(beginning)?.strip_prefix('`')?.split_once('`').map(|(name, _)| name)
-}
-
-/// A message without the names that Rust has for types.
-fn plainly(message: &str) -> String {
-    let Some((found, wanted)) = message.rsplit_once(", expected ") else { return message.to_owned() };
-    let wanted = match wanted {
-        "u8" | "u16" | "u32" | "u64" | "u128" | "usize" => "a whole number that is not negative",
-        "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => "a whole number",
-        "f32" | "f64" => "a number",
-        "a sequence" => "a list",
-        "a string" => "a text",
-        other => other,
-    };
-    format!("{found}, expected {wanted}")
-}
-
-fn expected(message: &str) -> Option<&str> {
-    message.split_once(", expected ").map(|(_, expected)| expected)
 }

@@ -47,3 +47,33 @@ fn an_override_that_observes_proves_nothing_for_its_route_alone() {
     assert_eq!(found.len(), 1);
     assert!(found[0].message.ends_with("on `GET /api/users/{id}`"), "{}", found[0].message);
 }
+
+#[test]
+fn a_bad_setting_hides_no_other_fault() {
+    let admin = changed("admin = [\"@member\", \"require-admin\"]", "admin = [\"@member\"]");
+    let admin = admin.replace("[layers.require-admin]", "[x-require-admin]");
+    assert_eq!(codes(&admin), ["access"]);
+    for (from, to, expected) in [
+        ("requests = 100\n", "requests = \"ten\"\n", "invalid-value"),
+        ("requests = 100\n", "", "missing-key"),
+        ("requests = 100\n", "requests = { env = \"UNSET\" }\n", "variable-not-set"),
+        ("after = \"10s\"", "after = []", "invalid-value"),
+        ("requests = 100\n", "requests = 100\nburst = 5\n", "unknown-key"),
+        ("kind = \"access_log\"", "kind = \"access_log\"\nmode = \"observe\"", "mode"),
+    ] {
+        assert!(admin.contains(from), "{from}");
+        assert_eq!(codes(&admin.replace(from, to)), [expected, "access"], "{to}");
+    }
+}
+
+#[test]
+fn nothing_is_guessed_of_a_setting_that_decides_what_is_proven() {
+    for (from, to) in [
+        ("key = \"principal\"", "key = \"principle\""),
+        ("method = \"session\"", "method = \"sesion\""),
+        ("method = \"session\"", ""),
+    ] {
+        let found = codes(&changed(from, to));
+        assert_eq!(found.len(), 1, "{to}: {found:?}");
+    }
+}

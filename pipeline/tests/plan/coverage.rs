@@ -96,6 +96,11 @@ fn an_override_changes_single_settings_and_the_mode() {
 fn an_override_of_a_broken_layer_says_nothing_more() {
     let text = changed("origins = [\"https://app.example\"]", "origins = 5");
     assert_eq!(codes(&text), ["invalid-value"]);
+    let text = changed("requests = 100\n", "burst = 5\n")
+        .replace("override.cors", "override.user-limit = { window = \"2s\" }\noverride.cors")
+        .replace("[\"@edge\", \"-limit\", \"sdk-key\"", "[\"@edge\", \"sdk-key\", \"user-limit\"")
+        .replace("override.user-limit", "override.limit");
+    assert_eq!(codes(&text), ["missing-key", "unknown-key"]);
     let text = changed("origins = [\"https://app.example\"]", "origins = \"*\"\ncredentials = true");
     assert_eq!(codes(&text), ["layer-check"]);
 }
