@@ -11,12 +11,18 @@ use serde::{
 };
 use serde_json::{Map, Number, Value};
 
-/// Reads a document in which no object has a member twice. At most 128 levels deep.
+/// The deepest document that is read, in levels. A condition tree of the 64 levels that are allowed is 128 of JSON, and
+/// stands a few levels down in its flag.
+const DEEPEST: usize = 160;
+
+/// Reads a document in which no object has a member twice, at most [`DEEPEST`] levels deep.
 ///
 /// # Errors
 /// 400 with the line and column, for people.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Value, Problem> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    // Its own limit is too low; ours stands in `Strict`.
+    deserializer.disable_recursion_limit();
     let path = RefCell::new(Vec::new());
     let parsed = deserializer
         .deserialize_any(Strict { path: &path })
@@ -76,6 +82,15 @@ struct Strict<'a> {
     path: &'a RefCell<Vec<String>>,
 }
 
+impl Strict<'_> {
+    fn check_depth<E: de::Error>(&self) -> Result<(), E> {
+        if self.path.borrow().len() < DEEPEST {
+            return Ok(());
+        }
+        Err(E::custom(format_args!("it is nested more than {DEEPEST} levels deep")))
+    }
+}
+
 impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
 
@@ -120,6 +135,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        self.check_depth()?;
         let mut values = Vec::new();
         loop {
             self.path.borrow_mut().push(values.len().to_string());
@@ -133,6 +149,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        self.check_depth()?;
         let mut members = Map::new();
         while let Some(key) = map.next_key::<String>()? {
             if members.contains_key(&key) {
@@ -178,6 +195,13 @@ mod tests {
             assert_eq!(problem.status(), StatusCode::BAD_REQUEST, "{bad:.20}");
         }
         assert!(parse(b"\xff").is_err());
+    }
+
+    #[test]
+    fn a_document_is_read_to_its_depth_and_no_deeper() {
+        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(parse(nested(DEEPEST).as_bytes()).is_ok());
+        assert!(parse(nested(DEEPEST + 1).as_bytes()).is_err());
     }
 
     #[test]

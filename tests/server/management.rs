@@ -151,3 +151,22 @@ fn health_metrics_and_the_pipeline_are_shown() {
     let line = server.log_line(|line| line["path"] == "/api/v1/evaluate");
     assert_eq!((&line["status"], &line["method"]), (&json!(200), &json!("POST")));
 }
+
+#[test]
+fn a_condition_of_64_levels_is_stored_and_one_of_65_is_refused() {
+    let server = Server::demo();
+    let admin = server.sign_in();
+    let path = format!("{DEMO}/flags/beta-search/environments/development");
+    let put = |levels: usize| {
+        let leaf = json!({ "attribute": "plan", "op": "eq", "values": ["pro"] });
+        let when = (1..levels).fold(leaf, |inner, _| json!({ "all": [inner] }));
+        let rules = json!([{ "when": when, "serve": { "variant": "on" } }]);
+        admin.put(&path, &json!({ "enabled": true, "rules": rules, "fallthrough": { "variant": "off" } }))
+    };
+    let stored = put(64);
+    assert_eq!(stored.status, 200, "{stored:?}");
+    assert_eq!(admin.get(&path).send().status, 200, "and read again");
+    assert_eq!(put(65).problem(), (422, "INVALID".to_owned()));
+    let request = server.post("/api/v1/evaluate/beta-search").key(&server.client_key());
+    assert_eq!(request.json(&json!({ "context": { "plan": "pro" } })).send().json()["value"], true);
+}

@@ -12,7 +12,11 @@ pub(super) fn write(value: &impl Serialize) -> Result<String, StoreError> {
 
 pub(super) fn read<T: DeserializeOwned>(row: &Row, index: usize) -> Result<T, StoreError> {
     let text: String = row.get(index)?;
-    serde_json::from_str(&text).map_err(|error| {
+    // What is stored was checked when it was written. A tree of the 64 levels that are allowed there is more than
+    // twice as many of JSON, beyond the parser's own limit.
+    let mut deserializer = serde_json::Deserializer::from_str(&text);
+    deserializer.disable_recursion_limit();
+    T::deserialize(&mut deserializer).map_err(|error| {
         StoreError::Statement(format!("column {index} holds other JSON than expected: {error}"))
     })
 }
