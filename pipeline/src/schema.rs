@@ -1,6 +1,6 @@
 //! The schema of a pipeline file: for editors, and for reading values that come as text.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flagstone_layers::kernel::{Registered, Registry};
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
@@ -43,6 +43,7 @@ pub fn schema(registry: &Registry) -> Value {
     definitions.insert("file_value".to_owned(), file_value());
     definitions.insert("override".to_owned(), overrides());
     let mut schema = file_schema();
+    keep_what_is_used(&schema, &mut definitions);
     if let Some(schema) = schema.as_object_mut() {
         schema.insert("definitions".to_owned(), Value::Object(definitions));
     }
@@ -166,13 +167,15 @@ fn accept_references(schema: &mut Value) {
                     continue;
                 };
                 for property in properties.values_mut() {
-                    let described = property.get("description").cloned();
+                    let kept = ["description", "default"].map(|key| (key, property.get(key).cloned()));
                     let mut either = json!({ "anyOf": [
                         property.take(),
                         { "$ref": "#/definitions/environment_value" },
                         { "$ref": "#/definitions/file_value" }] });
-                    if let (Some(described), Some(either)) = (described, either.as_object_mut()) {
-                        either.insert("description".to_owned(), described);
+                    for (key, value) in kept {
+                        if let (Some(value), Some(either)) = (value, either.as_object_mut()) {
+                            either.insert(key.to_owned(), value);
+                        }
                     }
                     *property = either;
                 }
@@ -181,6 +184,31 @@ fn accept_references(schema: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(accept_references),
         _ => {}
     }
+}
+
+/// Leaves out definitions that nothing refers to: those of the layers' settings, which stand in the layers.
+fn keep_what_is_used(schema: &Value, definitions: &mut Map<String, Value>) {
+    let mut used = BTreeSet::new();
+    let mut open = vec![schema];
+    while let Some(schema) = open.pop() {
+        match schema {
+            Value::Object(object) => {
+                let referred = object.get("$ref").and_then(definition_name);
+                if let Some(name) = referred.filter(|name| used.insert((*name).to_owned())) {
+                    open.extend(definitions.get(name));
+                }
+                open.extend(object.values());
+            }
+            Value::Array(items) => open.extend(items),
+            _ => {}
+        }
+    }
+    definitions.retain(|name, _| used.contains(name));
+}
+
+/// The definition that a reference is to.
+fn definition_name(reference: &Value) -> Option<&str> {
+    reference.as_str()?.strip_prefix("#/definitions/")
 }
 
 // === impl Schemas ===
@@ -328,8 +356,7 @@ impl Schemas {
 
     /// The schema a reference stands for.
     fn follow<'s>(&'s self, schema: &'s Value) -> &'s Value {
-        let name =
-            schema.get("$ref").and_then(Value::as_str).and_then(|at| at.strip_prefix("#/definitions/"));
+        let name = schema.get("$ref").and_then(definition_name);
         name.and_then(|name| self.definitions.get(name)).unwrap_or(schema)
     }
 }

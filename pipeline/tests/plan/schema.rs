@@ -27,6 +27,10 @@ fn every_reference_leads_somewhere() {
         let mut references = Vec::new();
         collect(&schema, &mut references);
         assert!(references.len() > 10);
+        let definitions = schema["definitions"].as_object().unwrap();
+        for name in definitions.keys() {
+            assert!(references.contains(&format!("#/definitions/{name}")), "nothing refers to {name}");
+        }
         for reference in references {
             let pointer = reference.strip_prefix('#').unwrap();
             assert!(schema.pointer(pointer).is_some(), "{reference}");
