@@ -1,6 +1,6 @@
 //! Where those who want a reload leave their wish.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
@@ -25,30 +25,25 @@ pub(crate) struct Wish {
     callers: Vec<oneshot::Sender<Outcome>>,
 }
 
-/// The right, and the duty, to meet what waits. Whoever holds it gives it back by dropping it.
-pub(crate) struct Duty<'a> {
-    mailbox: &'a Mailbox,
+/// The right, and the duty, to meet what waits: one holds it at a time.
+pub(crate) struct Duty {
+    mailbox: Arc<Mailbox>,
     done: bool,
 }
 
 // === impl Mailbox ===
 
 impl Mailbox {
-    /// Leaves a wish. The outcome comes to nothing where the runtime shuts down first. The second part tells whether
-    /// somebody has to [take the duty](Self::duty) now.
-    pub(crate) fn leave(&self, trigger: Trigger) -> (oneshot::Receiver<Outcome>, bool) {
+    /// Leaves a wish. Its outcome never comes where the work is cut off. With a duty, the caller has to see to it that
+    /// the work is done.
+    pub(crate) fn leave(self: &Arc<Self>, trigger: Trigger) -> (oneshot::Receiver<Outcome>, Option<Duty>) {
         let (caller, outcome) = oneshot::channel();
         let mut slot = self.slot();
         let wish = slot.waiting.get_or_insert_with(|| Wish { trigger, callers: Vec::new() });
         wish.trigger = trigger;
         wish.callers.push(caller);
-        let needed = !std::mem::replace(&mut slot.at_work, true);
-        (outcome, needed)
-    }
-
-    /// Takes up the work that [`leave`](Self::leave) said was needed.
-    pub(crate) fn duty(&self) -> Duty<'_> {
-        Duty { mailbox: self, done: false }
+        let idle = !std::mem::replace(&mut slot.at_work, true);
+        (outcome, idle.then(|| Duty { mailbox: Arc::clone(self), done: false }))
     }
 
     fn slot(&self) -> MutexGuard<'_, Slot> {
@@ -58,7 +53,7 @@ impl Mailbox {
 
 // === impl Duty ===
 
-impl Duty<'_> {
+impl Duty {
     /// The next wish. With `None` the duty is done.
     pub(crate) fn next(&mut self) -> Option<Wish> {
         let mut slot = self.mailbox.slot();
@@ -69,7 +64,7 @@ impl Duty<'_> {
     }
 }
 
-impl Drop for Duty<'_> {
+impl Drop for Duty {
     /// Where the work was cut off, the next one who leaves a wish takes it up; those who wait now learn of it.
     fn drop(&mut self) {
         if !self.done {
@@ -87,5 +82,54 @@ impl Wish {
             // A caller may have gone away.
             _ = caller.send(outcome.clone());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DONE: Outcome = Outcome::Unchanged { generation: 1 };
+
+    #[test]
+    fn what_comes_while_an_attempt_is_at_work_is_met_by_one_attempt_for_the_latest() {
+        let mailbox = Arc::new(Mailbox::default());
+        let (mut first, duty) = mailbox.leave(Trigger::Admin);
+        let mut duty = duty.unwrap();
+        let at_work = duty.next().unwrap();
+        let (mut second, none) = mailbox.leave(Trigger::Signal);
+        assert!(none.is_none());
+        let (mut third, none) = mailbox.leave(Trigger::Watch);
+        assert!(none.is_none());
+        at_work.answer(&DONE);
+        assert!(first.try_recv().is_ok());
+        assert!(second.try_recv().is_err());
+        let together = duty.next().unwrap();
+        assert_eq!(together.trigger, Trigger::Watch);
+        together.answer(&DONE);
+        assert!(second.try_recv().is_ok() && third.try_recv().is_ok());
+        assert!(duty.next().is_none());
+    }
+
+    #[test]
+    fn a_duty_that_is_done_takes_nothing_from_the_next() {
+        let mailbox = Arc::new(Mailbox::default());
+        let (_first, duty) = mailbox.leave(Trigger::Admin);
+        let mut duty = duty.unwrap();
+        assert!(duty.next().is_some() && duty.next().is_none());
+        let (mut second, next) = mailbox.leave(Trigger::Admin);
+        drop(duty);
+        next.unwrap().next().unwrap().answer(&DONE);
+        assert!(second.try_recv().is_ok());
+    }
+
+    #[test]
+    fn a_duty_that_is_cut_off_passes_to_the_next_who_comes() {
+        let mailbox = Arc::new(Mailbox::default());
+        let (_first, duty) = mailbox.leave(Trigger::Admin);
+        let (mut second, _) = mailbox.leave(Trigger::Admin);
+        drop(duty);
+        assert_eq!(second.try_recv().unwrap_err(), oneshot::error::TryRecvError::Closed);
+        assert!(mailbox.leave(Trigger::Admin).1.is_some());
     }
 }

@@ -1,6 +1,8 @@
 //! The pipeline that runs, and the way to the next one.
 
 use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -8,14 +10,15 @@ use std::{
 
 use arc_swap::{ArcSwap, Guard};
 use jiff::Timestamp;
-use tokio::{sync::watch, task::JoinError};
+use tokio::sync::watch;
 
 use crate::{
+    build::panic_message,
     diagnostic::{Diagnostic, Location, Report, Source},
     fingerprint::Fingerprint,
     host::Host,
     log,
-    mailbox::Mailbox,
+    mailbox::{Duty, Mailbox},
     outcome::{Attempt, Outcome, Trigger},
     reload::{Candidate, Loader, Read},
     snapshot::Snapshot,
@@ -34,7 +37,7 @@ pub(crate) struct Inner {
     loader: Loader,
     current: ArcSwap<Snapshot>,
     attempts: watch::Sender<Arc<Attempt>>,
-    mailbox: Mailbox,
+    mailbox: Arc<Mailbox>,
     /// Held while an attempt is made: there is one at a time.
     states: Mutex<States>,
     seen: Mutex<Fingerprint>,
@@ -63,7 +66,7 @@ impl Pipeline {
             loader,
             current: ArcSwap::from_pointee(candidate.snapshot),
             attempts: watch::Sender::new(Arc::new(attempt)),
-            mailbox: Mailbox::default(),
+            mailbox: Arc::default(),
             states: Mutex::new(candidate.states),
             seen: Mutex::new(read.fingerprint),
             retired: Mutex::default(),
@@ -82,9 +85,9 @@ impl Pipeline {
     /// Calls that come while another is at work are met together, by one attempt made for the latest of them. Dropping
     /// the future does not stop the attempt. Must be called within a Tokio runtime.
     pub async fn reload(&self, trigger: Trigger) -> Outcome {
-        let (outcome, needed) = self.inner.mailbox.leave(trigger);
-        if needed {
-            tokio::spawn(self.clone().meet_wishes());
+        let (outcome, duty) = self.inner.mailbox.leave(trigger);
+        if let Some(duty) = duty {
+            tokio::spawn(self.clone().meet_wishes(duty));
         }
         match outcome.await {
             Ok(outcome) => outcome,
@@ -96,7 +99,7 @@ impl Pipeline {
     pub async fn dry_run(&self) -> Outcome {
         let inner = Arc::clone(&self.inner);
         let outcome = tokio::task::spawn_blocking(move || inner.dry_run()).await;
-        outcome.unwrap_or_else(|error| self.inner.broken(&failure(error)))
+        outcome.unwrap_or_else(|error| self.inner.broken(&error.to_string()))
     }
 
     /// What runs, what ran, and what came of the last attempt.
@@ -125,20 +128,18 @@ impl Pipeline {
     }
 
     /// Makes attempts until nobody waits for one.
-    async fn meet_wishes(self) {
-        let mut duty = self.inner.mailbox.duty();
+    async fn meet_wishes(self, mut duty: Duty) {
         while let Some(wish) = duty.next() {
             let inner = Arc::clone(&self.inner);
             let trigger = wish.trigger;
-            let outcome = match tokio::task::spawn_blocking(move || inner.attempt(trigger)).await {
-                Ok((outcome, replaced)) => {
-                    if let Some(replaced) = replaced {
-                        tokio::spawn(retire(replaced));
-                    }
-                    outcome
-                }
-                Err(error) => self.inner.failed(trigger, &failure(error)),
+            // Only where the runtime shuts down is there no outcome; those who wait learn that as the wish is dropped.
+            let Ok((outcome, replaced)) = tokio::task::spawn_blocking(move || inner.attempt(trigger)).await
+            else {
+                return;
             };
+            if let Some(replaced) = replaced {
+                tokio::spawn(retire(replaced));
+            }
             wish.answer(&outcome);
         }
     }
@@ -153,8 +154,13 @@ impl std::fmt::Debug for Pipeline {
 // === impl Inner ===
 
 impl Inner {
-    /// One attempt, and the snapshot that it replaced.
+    /// One attempt, and the snapshot that it replaced. A panic is an outcome too: it refuses the pipeline.
     fn attempt(&self, trigger: Trigger) -> (Outcome, Option<Arc<Snapshot>>) {
+        catch_unwind(AssertUnwindSafe(|| self.try_attempt(trigger)))
+            .unwrap_or_else(|panic| (self.failed(trigger, &*panic), None))
+    }
+
+    fn try_attempt(&self, trigger: Trigger) -> (Outcome, Option<Arc<Snapshot>>) {
         let mut states = lock(&self.states);
         states.prune(Instant::now());
         let known = lock(&self.seen).clone();
@@ -173,9 +179,7 @@ impl Inner {
         };
         let attempt = read.attempt(trigger, &outcome);
         log::attempt(&attempt, &outcome);
-        lock(&self.reloads).count(trigger, attempt.outcome);
-        *lock(&self.seen) = read.fingerprint;
-        self.attempts.send_replace(Arc::new(attempt));
+        self.note(attempt, read.fingerprint);
         (outcome, replaced)
     }
 
@@ -212,21 +216,27 @@ impl Inner {
         Outcome::Rejected { diagnostics: vec![diagnostic], fields: Vec::new() }
     }
 
-    /// Notes an attempt that could not be made.
-    fn failed(&self, trigger: Trigger, why: &str) -> Outcome {
-        let outcome = self.broken(why);
-        lock(&self.reloads).count(trigger, outcome.kind());
-        let sources = self.attempts.borrow().sources.clone();
-        self.attempts.send_replace(Arc::new(Attempt {
+    fn note(&self, attempt: Attempt, seen: Fingerprint) {
+        lock(&self.reloads).count(attempt.trigger, attempt.outcome);
+        *lock(&self.seen) = seen;
+        self.attempts.send_replace(Arc::new(attempt));
+    }
+
+    /// Notes an attempt that panicked.
+    fn failed(&self, trigger: Trigger, panic: &(dyn Any + Send)) -> Outcome {
+        let outcome = self.broken(&format!("loading the pipeline panicked: {}", panic_message(panic)));
+        let seen = lock(&self.seen).again();
+        let attempt = Attempt {
             trigger,
             outcome: outcome.kind(),
             at: Timestamp::now(),
             digest: String::new(),
             diagnostics: outcome.diagnostics().to_vec(),
-            fields: Vec::new(),
+            fields: self.attempts.borrow().fields.clone(),
             changes: None,
-            sources,
-        }));
+            sources: self.attempts.borrow().sources.clone(),
+        };
+        self.note(attempt, seen);
         outcome
     }
 
@@ -280,14 +290,10 @@ async fn retire(snapshot: Arc<Snapshot>) {
     tokio::task::spawn_blocking(move || drop(snapshot));
 }
 
-fn failure(error: JoinError) -> String {
-    match error.try_into_panic() {
-        Ok(panic) => format!("loading the pipeline panicked: {}", crate::build::panic_message(&*panic)),
-        Err(error) => format!("loading the pipeline was cut off: {error}"),
-    }
-}
-
 /// The data behind these locks is whole at every moment: a panic elsewhere does not spoil it.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

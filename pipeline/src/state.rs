@@ -80,10 +80,7 @@ impl States {
     /// Whether an instance of this name, but of another kind, loses state.
     fn changes_kind(&self, name: &str, kind: &'static str) -> bool {
         self.instances.iter().any(|((other, other_kind), kept)| {
-            **other == *name
-                && *other_kind != kind
-                && kept.absent_since.is_none()
-                && !kept.states.is_empty()
+            **other == *name && *other_kind != kind && kept.absent_since.is_none() && !kept.states.is_empty()
         })
     }
 }
@@ -173,3 +170,6 @@ impl StateSource for Draft<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

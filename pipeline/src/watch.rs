@@ -9,8 +9,8 @@ use std::{
 
 use notify::{EventKind, RecursiveMode, Watcher as _, event::AccessKind, event::AccessMode};
 use tokio::{
-    sync::Notify,
-    task::{AbortHandle, JoinError, spawn_blocking},
+    sync::{Notify, watch},
+    task::{AbortHandle, spawn_blocking},
     time::{Instant, sleep, sleep_until},
 };
 
@@ -24,6 +24,7 @@ use crate::{outcome::Trigger, pipeline::Pipeline};
 #[must_use = "dropping it ends the watching"]
 pub struct Watcher {
     task: AbortHandle,
+    idle: watch::Receiver<bool>,
 }
 
 /// When a watcher looks.
@@ -58,7 +59,14 @@ impl Default for Watching {
 
 impl Watcher {
     pub(crate) fn start(pipeline: Pipeline, watching: Watching) -> Self {
-        Self { task: tokio::spawn(watch(pipeline, watching)).abort_handle() }
+        let (working, idle) = watch::channel(false);
+        Self { task: tokio::spawn(keep_watch(pipeline, watching, working)).abort_handle(), idle }
+    }
+
+    /// Waits until it watches, and has nothing to look at.
+    pub async fn idle(&self) {
+        // The other end is only gone where the runtime shuts down.
+        _ = self.idle.clone().wait_for(|idle| *idle).await;
     }
 }
 
@@ -68,29 +76,37 @@ impl Drop for Watcher {
     }
 }
 
-async fn watch(pipeline: Pipeline, watching: Watching) {
+async fn keep_watch(pipeline: Pipeline, watching: Watching, idle: watch::Sender<bool>) {
     let mut attempts = pipeline.attempts();
     let wake = Arc::new(Notify::new());
     let mut eyes = None;
     loop {
+        attempts.borrow_and_update();
         // The folders first, then the files: what changes in between wakes. The folders are opened anew each time,
         // because they may be others now, and a watcher may have died.
-        let Ok(opened) = open(&pipeline, &wake).await else { return };
+        let opened = open(&pipeline, &wake).await;
         if opened.is_none() && eyes.is_some() {
             tracing::warn!("the system tells of no changes any more; looking every {:?}", watching.longest);
         }
         eyes = opened;
-        let Ok(stale) = is_stale(&pipeline).await else { return };
-        if stale {
+        if is_stale(&pipeline).await {
             pipeline.reload(Trigger::Watch).await;
+            // Never more often than this, whatever the files do. Then again: the files may be others now.
+            sleep(watching.quiet).await;
+            continue;
         }
+        idle.send_replace(true);
         let pause = if eyes.is_some() { watching.poll } else { watching.longest };
         tokio::select! {
-            () = wake.notified() => settle(&wake, &watching).await,
+            () = wake.notified() => {
+                idle.send_replace(false);
+                settle(&wake, &watching).await;
+            }
             // The files may be others now, whoever asked for the attempt.
             _ = attempts.changed() => {}
             () = sleep(pause) => {}
         }
+        idle.send_replace(false);
     }
 }
 
@@ -106,14 +122,15 @@ async fn settle(wake: &Notify, watching: &Watching) {
     }
 }
 
-async fn is_stale(pipeline: &Pipeline) -> Result<bool, JoinError> {
+/// Where a setting of the host cannot be asked for, nothing is known to have changed: the next look will tell.
+async fn is_stale(pipeline: &Pipeline) -> bool {
     let inner = Arc::clone(pipeline.inner());
-    spawn_blocking(move || inner.is_stale()).await
+    spawn_blocking(move || inner.is_stale()).await.unwrap_or(false)
 }
 
-async fn open(pipeline: &Pipeline, wake: &Arc<Notify>) -> Result<Option<Eyes>, JoinError> {
+async fn open(pipeline: &Pipeline, wake: &Arc<Notify>) -> Option<Eyes> {
     let (inner, wake) = (Arc::clone(pipeline.inner()), Arc::clone(wake));
-    spawn_blocking(move || Eyes::open(&inner.watched(), &wake)).await
+    spawn_blocking(move || Eyes::open(&inner.watched(), &wake)).await.ok().flatten()
 }
 
 // === impl Eyes ===
