@@ -1,6 +1,7 @@
 //! Whole-server tests: the real binary, spoken to over real sockets.
 //!
 //! The binary is the one `FLAGSTONE_BIN` names, or the one built beside the tests.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 #[path = "server/harness.rs"]
 mod harness;

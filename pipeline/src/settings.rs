@@ -99,7 +99,8 @@ fn refuse(
     let diagnostic = Diagnostic::error("settings", &faults.at(span), error.message());
     let unknown = error.message().strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
     let names = names(schemas, schema);
-    let known = names.iter().map(|(_, key)| key.as_str()).chain(names.iter().map(|(section, _)| section.as_str()));
+    let known =
+        names.iter().map(|(_, key)| key.as_str()).chain(names.iter().map(|(section, _)| section.as_str()));
     faults.push(diagnostic.help_if(unknown.and_then(|unknown| did_you_mean(unknown, known))));
 }
 
@@ -203,12 +204,20 @@ mod tests {
             variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let set: Vec<String> = values.keys().filter(|name| name.starts_with("APP_")).cloned().collect();
         let lookup: Variables = Arc::new(move |name| values.get(name).cloned());
-        read_settings::<Example>(&path, "APP_", &set, &lookup)
-            .map(|settings| settings.values)
-            .map_err(|report| {
-                let lines = report.diagnostics.iter().map(|found| format!("{}:{} {} {}", found.line, found.column, found.message, found.help.as_deref().unwrap_or("")));
+        read_settings::<Example>(&path, "APP_", &set, &lookup).map(|settings| settings.values).map_err(
+            |report| {
+                let lines = report.diagnostics.iter().map(|found| {
+                    format!(
+                        "{}:{} {} {}",
+                        found.line,
+                        found.column,
+                        found.message,
+                        found.help.as_deref().unwrap_or("")
+                    )
+                });
                 lines.collect::<Vec<_>>().join("\n")
-            })
+            },
+        )
     }
 
     const GOOD: &str = "name = \"a\"\n[server]\nport = { env = \"PORT\", default = 80 }\n";

@@ -14,13 +14,7 @@ use http::{
 };
 use serde_json::{Value, json};
 
-use crate::{
-    context::Context,
-    document::Document,
-    problem::from_service,
-    reply,
-    state::State,
-};
+use crate::{context::Context, document::Document, problem::from_service, reply, state::State};
 
 /// The session cookie over https: bound to this host, never sent in clear.
 pub const SECURE_COOKIE: &str = "__Host-flagstone_session";
@@ -180,10 +174,16 @@ fn is_https(state: &State, exchange: &Exchange) -> bool {
 
 /// The session token among the request's cookies.
 fn session_cookie(headers: &HeaderMap) -> Option<&str> {
-    let cookies = || headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(';'));
-    [SECURE_COOKIE, PLAIN_COOKIE].into_iter().find_map(|name| {
-        cookies().find_map(|cookie| cookie.trim().strip_prefix(name)?.strip_prefix('='))
-    })
+    let cookies = || {
+        headers
+            .get_all(COOKIE)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|text| text.split(';'))
+    };
+    [SECURE_COOKIE, PLAIN_COOKIE]
+        .into_iter()
+        .find_map(|name| cookies().find_map(|cookie| cookie.trim().strip_prefix(name)?.strip_prefix('=')))
 }
 
 #[cfg(test)]

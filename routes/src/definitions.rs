@@ -8,7 +8,10 @@ use flagstone_services::{
     keys::KeyGrant,
     snapshot::FlagDefinition,
 };
-use http::{HeaderValue, StatusCode, header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH}};
+use http::{
+    HeaderValue, StatusCode,
+    header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH},
+};
 use serde::{Serialize, ser::SerializeMap};
 
 use crate::{context::Context, reply};
@@ -59,7 +62,11 @@ pub(crate) async fn show(context: Context) -> Result<Response, Problem> {
             project: &handle.project,
             environment: &handle.environment,
             revision: snapshot.revision,
-            flags: snapshot.flags.values().map(|defined| DefinedFlag::new(defined, &handle.environment)).collect(),
+            flags: snapshot
+                .flags
+                .values()
+                .map(|defined| DefinedFlag::new(defined, &handle.environment))
+                .collect(),
             segments: snapshot.segments.values().map(|segment| &**segment).collect(),
         })
     };

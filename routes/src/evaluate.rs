@@ -11,12 +11,7 @@ use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{
-    context::Context,
-    json,
-    reply,
-    state::Protocol,
-};
+use crate::{context::Context, json, reply, state::Protocol};
 
 /// A body of this size is a good guess for one flag's answer.
 const FLAG_BYTES: usize = 96;
@@ -114,7 +109,11 @@ async fn read_body(context: &mut Context) -> Result<Value, Problem> {
 /// The context of a body. A server key may give the time itself, for a preview.
 fn asked_by<'b>(body: &'b Value, grant: &KeyGrant) -> Result<engine::Context<'b>, Problem> {
     let asked = engine::Context::from_sdk(body, Timestamp::now()).map_err(|error| {
-        Problem::new(StatusCode::BAD_REQUEST, "INVALID_CONTEXT", format!("The context is not usable: {error}."))
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "INVALID_CONTEXT",
+            format!("The context is not usable: {error}."),
+        )
     })?;
     Ok(match asked.requested_now().filter(|_| grant.kind == KeyKind::Server) {
         Some(now) => asked.at(now),

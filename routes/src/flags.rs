@@ -22,7 +22,8 @@ pub(crate) async fn create(mut context: Context) -> Result<Response, Problem> {
     let document = context.json().await?;
     let actor = actor(&context)?;
     let project = context.parameter("project")?;
-    let made = context.state.services.flags.create(&actor, &project, &document).await.map_err(from_service)?;
+    let made =
+        context.state.services.flags.create(&actor, &project, &document).await.map_err(from_service)?;
     let location = format!("/api/management/projects/{project}/flags/{}", made.flag.key);
     Ok(reply::with_version(reply::created(&location, &made), made.version))
 }

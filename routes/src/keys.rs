@@ -3,12 +3,7 @@
 use flagstone_layers::kernel::{Problem, Response};
 use flagstone_services::error::ServiceError;
 
-use crate::{
-    auth::actor,
-    context::Context,
-    problem::from_service,
-    reply,
-};
+use crate::{auth::actor, context::Context, problem::from_service, reply};
 
 /// `GET …/keys`: never the keys themselves.
 pub(crate) async fn list(context: Context) -> Result<Response, Problem> {

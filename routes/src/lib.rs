@@ -81,7 +81,8 @@ impl Routes {
         Fut: Future<Output = Result<Response, Problem>> + Send + 'static,
     {
         let Some(state) = self.state.clone() else {
-            self.routes.push((spec, Next::new(|request: Request| Call::Ready(fallback::no_server(&request)))));
+            self.routes
+                .push((spec, Next::new(|request: Request| Call::Ready(fallback::no_server(&request)))));
             return;
         };
         let endpoint = Next::new(move |request: Request| {
@@ -114,7 +115,10 @@ impl Routes {
             auth::change_password,
         );
         self.add(RouteSpec::new(GET, "/api/auth/sessions", "own_sessions", Member), auth::sessions);
-        self.add(RouteSpec::new(DELETE, "/api/auth/sessions/{id}", "end_own_session", Member), auth::end_session);
+        self.add(
+            RouteSpec::new(DELETE, "/api/auth/sessions/{id}", "end_own_session", Member),
+            auth::end_session,
+        );
     }
 
     fn projects(&mut self) {

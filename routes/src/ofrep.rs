@@ -115,7 +115,8 @@ fn write(text: &mut String, resolution: &Resolution<'_>) {
     text.push_str("{\"key\":");
     text.push_str(resolution.flag.key_json());
     if let Some(error) = resolution.error {
-        let _ = write!(text, ",\"errorCode\":\"{}\",\"errorDetails\":\"{}\"}}", error.as_str(), detail_of(error));
+        let _ =
+            write!(text, ",\"errorCode\":\"{}\",\"errorDetails\":\"{}\"}}", error.as_str(), detail_of(error));
         return;
     }
     text.push_str(",\"reason\":\"");
@@ -151,7 +152,8 @@ async fn read_body(context: &mut Context) -> Result<Result<Value, String>, Probl
 }
 
 fn asked_by<'b>(body: &'b Value, grant: &KeyGrant, now: Timestamp) -> Result<engine::Context<'b>, String> {
-    let asked = engine::Context::from_ofrep(body, now).map_err(|error| format!("The context is not usable: {error}."))?;
+    let asked = engine::Context::from_ofrep(body, now)
+        .map_err(|error| format!("The context is not usable: {error}."))?;
     Ok(match asked.requested_now().filter(|_| grant.kind == KeyKind::Server) {
         Some(now) => asked.at(now),
         None => asked,

@@ -10,8 +10,13 @@ pub(crate) fn from_service(error: ServiceError) -> Problem {
         ServiceError::NotFound(what) => {
             Problem::new(StatusCode::NOT_FOUND, "NOT_FOUND", format!("There is no such {what}."))
         }
-        ServiceError::Conflict { code, detail } => Problem::new(StatusCode::CONFLICT, "CONFLICT", detail.clone())
-            .errors(vec![Fault { pointer: String::new(), code: code.into(), detail }]),
+        ServiceError::Conflict { code, detail } => {
+            Problem::new(StatusCode::CONFLICT, "CONFLICT", detail.clone()).errors(vec![Fault {
+                pointer: String::new(),
+                code: code.into(),
+                detail,
+            }])
+        }
         ServiceError::StaleVersion { current } => Problem::new(
             StatusCode::PRECONDITION_FAILED,
             "STALE_VERSION",

@@ -2,12 +2,7 @@
 
 use flagstone_layers::kernel::{Problem, Response};
 
-use crate::{
-    auth::actor,
-    context::Context,
-    problem::from_service,
-    reply,
-};
+use crate::{auth::actor, context::Context, problem::from_service, reply};
 
 /// `GET /api/management/projects`
 pub(crate) async fn list(context: Context) -> Result<Response, Problem> {

@@ -36,7 +36,8 @@ pub(crate) async fn update(mut context: Context) -> Result<Response, Problem> {
     let (actor, expected) = (actor(&context)?, context.expected()?);
     let (project, segment) = (context.parameter("project")?, context.parameter("segment")?);
     let segments = &context.state.services.segments;
-    let changed = segments.update(&actor, &project, &segment, expected, &document).await.map_err(from_service)?;
+    let changed =
+        segments.update(&actor, &project, &segment, expected, &document).await.map_err(from_service)?;
     Ok(reply::with_version(reply::json(&changed), changed.version))
 }
 

@@ -69,9 +69,11 @@ pub(crate) async fn ofrep(context: Context) -> Result<Response, Problem> {
 fn open(context: &Context, wire: Wire) -> Result<Response, Problem> {
     let key: Arc<KeyGrant> = context.attached()?;
     // An id that is no revision of ours is as good as one that is no longer known: the client refetches.
-    let last = context.head.headers().get(&LAST_EVENT_ID).map(|id| {
-        id.to_str().ok().and_then(|id| id.parse().ok()).unwrap_or(u64::MAX)
-    });
+    let last = context
+        .head
+        .headers()
+        .get(&LAST_EVENT_ID)
+        .map(|id| id.to_str().ok().and_then(|id| id.parse().ok()).unwrap_or(u64::MAX));
     let subscription = Subscription::open(&key, last, Timestamp::now());
     let stream = EventStream::new(subscription, wire, context.state.streams);
     context.exchange().mark_stream();

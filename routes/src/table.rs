@@ -49,7 +49,12 @@ impl Table {
         let mut paths: Vec<Path> = Vec::new();
         for (id, spec) in specs.into_iter().enumerate() {
             let index = paths.iter().position(|path| path.pattern == spec.path).unwrap_or_else(|| {
-                paths.push(Path { pattern: spec.path, routes: Vec::new(), streaming: false, allow: "".into() });
+                paths.push(Path {
+                    pattern: spec.path,
+                    routes: Vec::new(),
+                    streaming: false,
+                    allow: "".into(),
+                });
                 paths.len() - 1
             });
             let Some(path) = paths.get_mut(index) else { continue };
@@ -145,7 +150,9 @@ mod tests {
             table().find(&Method::DELETE, "/projects/a/flags/b"),
             Matched::MethodNotAllowed { allow: "GET, HEAD, OPTIONS, PUT".into() }
         );
-        for unknown in ["/", "/projects//flags/b", "/projects/a/flags/", "/projects/a/flags/b/", "", "/Stream"] {
+        for unknown in
+            ["/", "/projects//flags/b", "/projects/a/flags/", "/projects/a/flags/b/", "", "/Stream"]
+        {
             assert_eq!(table().find(&Method::GET, unknown), Matched::NotFound, "{unknown}");
         }
     }

@@ -1,7 +1,7 @@
 //! Finds out who calls.
 //!
 //! A credential is taken from where its method has it and handed to the host's
-//! [`Authenticator`](crate::kernel::Authenticator), which is lent as `Arc<dyn Authenticator>`. Without one, and with one
+//! [`Authenticator`], which is lent as `Arc<dyn Authenticator>`. Without one, and with one
 //! that is not valid, the answer is 401; where it could not be checked, 503, because a database that is away must log
 //! nobody out. Those inside find the caller as the exchange's [`principal`](crate::kernel::Exchange::principal).
 //!
