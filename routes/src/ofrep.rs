@@ -13,7 +13,7 @@ use flagstone_services::{
     keys::{KeyGrant, KeyKind},
 };
 use http::{
-    HeaderValue, StatusCode,
+    HeaderMap, HeaderValue, StatusCode,
     header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH},
 };
 use jiff::Timestamp;
@@ -56,12 +56,12 @@ pub(crate) async fn all(mut context: Context) -> Result<Response, Problem> {
     text.push(']');
     context.state.figures.evaluated(Protocol::Ofrep, count);
     let tag = Tag { digest: digest(&text), issued: now.as_second() };
-    if context.head.headers().get_all(IF_NONE_MATCH).iter().any(|value| tag.is_matched_by(value)) {
+    if let Some(known) =
+        context.head.headers().get_all(IF_NONE_MATCH).iter().find_map(|value| tag.among(value))
+    {
         let mut response = Response::default();
         *response.status_mut() = StatusCode::NOT_MODIFIED;
-        if let Some(value) = context.head.headers().get(IF_NONE_MATCH) {
-            response.headers_mut().insert(ETAG, value.clone());
-        }
+        known.write(response.headers_mut());
         return Ok(response);
     }
     let token = context.state.services.stream_tokens.issue(&grant);
@@ -74,9 +74,7 @@ pub(crate) async fn all(mut context: Context) -> Result<Response, Problem> {
     let mut response = reply::json_bytes(text);
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
-    if let Ok(tag) = HeaderValue::from_str(&tag.to_string()) {
-        headers.insert(ETAG, tag);
-    }
+    tag.write(headers);
     Ok(response)
 }
 
@@ -191,16 +189,21 @@ struct Tag {
 }
 
 impl Tag {
-    /// Whether a tag of an `If-None-Match` is of the same answer and not too old. Weak and strong ones compare alike.
-    fn is_matched_by(self, header: &HeaderValue) -> bool {
-        let Ok(text) = header.to_str() else { return false };
-        text.split(',').any(|tag| {
-            let tag = tag.trim().trim_start_matches("W/").trim_matches('"');
-            let Some((digest, issued)) = tag.split_once('-') else { return false };
-            let age = i64::from_str_radix(issued, 16).map(|issued| self.issued.saturating_sub(issued));
-            u64::from_str_radix(digest, 16) == Ok(self.digest)
-                && age.is_ok_and(|age| (0..NOT_MODIFIED_SECONDS).contains(&age))
+    /// The tag of an `If-None-Match` that is of the same answer and not too old. Weak and strong ones compare alike.
+    fn among(self, header: &HeaderValue) -> Option<Self> {
+        header.to_str().ok()?.split(',').find_map(|tag| {
+            let (digest, issued) = tag.trim().trim_start_matches("W/").trim_matches('"').split_once('-')?;
+            let issued = i64::from_str_radix(issued, 16).ok()?;
+            let fresh = (0..NOT_MODIFIED_SECONDS).contains(&self.issued.saturating_sub(issued));
+            let same = u64::from_str_radix(digest, 16) == Ok(self.digest);
+            (same && fresh).then_some(Self { issued, ..self })
         })
+    }
+
+    fn write(self, headers: &mut HeaderMap) {
+        if let Ok(value) = HeaderValue::from_str(&self.to_string()) {
+            headers.insert(ETAG, value);
+        }
     }
 }
 
@@ -225,7 +228,9 @@ mod tests {
     fn a_tag_matches_itself_in_every_spelling_until_it_is_old() {
         let tag = Tag { digest: 0xabc, issued: 1_700_000_000 };
         let matches = |text: &str, later: i64| {
-            Tag { issued: tag.issued + later, ..tag }.is_matched_by(&HeaderValue::from_str(text).unwrap())
+            let found =
+                Tag { issued: tag.issued + later, ..tag }.among(&HeaderValue::from_str(text).unwrap());
+            found.inspect(|found| assert_eq!(found.to_string(), tag.to_string())).is_some()
         };
         let text = tag.to_string();
         assert!(matches(&text, 0) && matches(&text, 299) && !matches(&text, 300));
