@@ -1,4 +1,15 @@
 //! A pipeline as it will be built: every route with its chain, every layer with its settings.
+//!
+//! What the file means, where it could be doubted:
+//!
+//! - An entry covers a handler route if every path of the route is one of the entry's; `/x/{*rest}` covers `/x` too. Of
+//!   several, the most specific wins: segment by segment, text before a parameter before a catch-all; then one with
+//!   `methods` before one without. Two that are alike are a fault.
+//! - An optional route takes an entry with exactly its path: a catch-all never opens it by accident.
+//! - `override.<layer>` replaces single settings, and makes an instance with its own state, `layer@/path`.
+//! - Of several variables the first one that is set counts, also where it is set to nothing.
+//! - In observe mode a layer gives nothing and keeps nobody out; where it may stand does not change with its mode.
+//! - An alias is another name of its target's route, so it has the target's access.
 
 mod aliases;
 mod cases;

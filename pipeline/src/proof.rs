@@ -49,6 +49,9 @@ pub(crate) fn prove(
     }
 }
 
+/// The code of a chain that lets in whom its route does not.
+const ACCESS: &str = "access";
+
 /// A promise that is not kept.
 struct Failure {
     code: &'static str,
@@ -75,9 +78,10 @@ struct Placed<'p> {
 // === impl Failure ===
 
 impl Failure {
-    /// What makes two failures the same fault.
-    fn key(&self) -> (&'static str, &Location, &str, Option<&Location>) {
-        (self.code, &self.location, &self.message, self.other.as_ref().map(|(other, _)| other))
+    /// What makes two failures the same fault. A chain that several entries name fails them all alike.
+    fn key(&self) -> (&'static str, Option<&Location>, &str, &str, Option<&Location>) {
+        let location = (self.code != ACCESS).then_some(&self.location);
+        (self.code, location, &self.message, &self.note, self.other.as_ref().map(|(other, _)| other))
     }
 
     fn diagnostic(self, routes: &[String]) -> Diagnostic {
@@ -250,26 +254,26 @@ impl<'p> Chain<'p> {
                 )),
                 format!("set `mode = \"enforce\"` for `{}`", placed.layer()),
             ),
-            None => (
-                self.keeper().map(|placed| {
-                    (placed.step.location.clone(), format!("`{}` does not keep them out", placed.layer()))
-                }),
-                help_for(spec, chains, instances),
-            ),
+            None => (self.keeper(), help_for(spec, chains, instances)),
         };
         Some(Failure {
-            code: "access",
+            code: ACCESS,
             location: self.route.chain_named.clone(),
             note: format!("lets {} through", listed(&strangers)),
-            other: Some(other.unwrap_or_else(|| (self.route.entry.clone(), "for this entry".to_owned()))),
+            other,
             message: format!("chain `{named}` does not give the access `{}`", spec.access),
             help,
         })
     }
 
-    /// The innermost layer that keeps anybody out.
-    fn keeper(&self) -> Option<&Placed<'p>> {
-        self.steps.iter().rev().find(|placed| placed.instance.order.admits.is_some())
+    /// The innermost layer that keeps anybody out; where there is none, where the chain begins.
+    fn keeper(&self) -> Option<(Location, String)> {
+        let keeper = self.steps.iter().rev().find(|placed| placed.instance.order.admits.is_some());
+        let text = match keeper {
+            Some(keeper) => format!("`{}` does not keep them out", keeper.layer()),
+            None => "nothing from here on asks who calls".to_owned(),
+        };
+        keeper.or(self.steps.first()).map(|placed| (placed.step.location.clone(), text))
     }
 }
 

@@ -306,7 +306,7 @@ impl Schemas {
         accepts
     }
 
-    /// Values of a setting of numbers, truths or named alternatives. None where a text could be anything.
+    /// Values of a setting of numbers, truths, named alternatives or lists. None where a text could be anything.
     pub(crate) fn samples(&self, schema: &Value) -> Vec<DeValue<'static>> {
         let accepts = self.accepts(schema);
         let number = |text| DeValue::parse(text).map(Spanned::into_inner).ok();
@@ -322,6 +322,9 @@ impl Schemas {
         }
         let texts = |schema| self.variants(schema).into_iter().map(|text| DeValue::String(text.into()));
         samples.extend(texts(schema));
+        if accepts.array {
+            samples.push(DeValue::Array(DeArray::new()));
+        }
         if let Some(items) = accepts.items.filter(|_| accepts.array) {
             samples.extend(texts(items).map(|text| {
                 let mut array = DeArray::new();

@@ -58,6 +58,7 @@ fn a_bad_setting_hides_no_other_fault() {
         ("requests = 100\n", "", "missing-key"),
         ("requests = 100\n", "requests = { env = \"UNSET\" }\n", "variable-not-set"),
         ("after = \"10s\"", "after = []", "invalid-value"),
+        ("origins = [\"https://app.example\"]", "origins = 5", "invalid-value"),
         ("requests = 100\n", "requests = 100\nburst = 5\n", "unknown-key"),
         ("kind = \"access_log\"", "kind = \"access_log\"\nmode = \"observe\"", "mode"),
     ] {
