@@ -24,6 +24,7 @@ use serde_json::Value;
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
+    task::JoinSet,
 };
 use tracing_appender::non_blocking::ErrorCounter;
 
@@ -86,6 +87,8 @@ pub(crate) struct App {
     drain: Drain,
     settings: Settings,
     signals: Signals,
+    /// The accept loops: they end with the server, not before.
+    listeners: JoinSet<()>,
     _watcher: Watcher,
 }
 
@@ -152,7 +155,7 @@ impl App {
         let connections = Connections::new(pipeline.clone(), table, settings.limits());
         let _ = shared.connections.set(Arc::clone(&connections));
 
-        let addresses = listen_on(&settings, &shared, connections, &drain).await?;
+        let (addresses, listeners) = listen_on(&settings, &shared, connections, &drain).await?;
         if let Some(demo) = &demo {
             print!("{}", demo::greeting(&addresses, demo));
         }
@@ -162,29 +165,32 @@ impl App {
         }
         let watcher = pipeline.watch();
         tracing::info!(url = %addresses.url, admin = %addresses.admin_url, "ready");
-        Ok(Self { services, pipeline, drain, settings, signals, _watcher: watcher })
+        Ok(Self { services, pipeline, drain, settings, signals, listeners, _watcher: watcher })
     }
 
     /// Serves until a signal says to stop, then stops in order. Returns whether all ended in time.
     pub(crate) async fn run(mut self) -> bool {
-        loop {
+        let asked = loop {
             tokio::select! {
-                _ = self.signals.terminate.recv() => break,
-                _ = self.signals.interrupt.recv() => break,
+                _ = self.signals.terminate.recv() => break true,
+                _ = self.signals.interrupt.recv() => break true,
+                Some(ended) = self.listeners.join_next() => {
+                    tracing::error!(panicked = ended.is_err(), "a listener ended: stopping");
+                    break false;
+                }
                 _ = self.signals.hangup.recv() => {
                     let pipeline = self.pipeline.clone();
                     // In a task of its own, so that a signal to stop is not kept waiting.
                     tokio::spawn(async move { pipeline.reload(Trigger::Signal).await });
                 }
             }
-        }
-        let stopping = self.stop();
-        stopping.await
+        };
+        self.stop().await && asked
     }
 
     /// R74, step by step.
     async fn stop(self) -> bool {
-        let Self { services, drain, settings, signals, .. } = self;
+        let Self { services, drain, settings, signals, listeners: _listeners, .. } = self;
         let ignored = tokio::spawn(signals.ignore());
         tracing::info!("stopping: not ready any more");
         drain.enter(Phase::NotReady);
@@ -302,7 +308,7 @@ async fn listen_on(
     shared: &Arc<Shared>,
     connections: Arc<Connections>,
     drain: &Drain,
-) -> Result<Addresses, StartError> {
+) -> Result<(Addresses, JoinSet<()>), StartError> {
     let (address, admin_address) = (settings.listen()?, settings.admin_listen()?);
     let failed = |address: &dyn std::fmt::Display| {
         let address = address.to_string();
@@ -322,9 +328,12 @@ async fn listen_on(
         },
     });
     let max = settings.server.max_connections;
-    tokio::spawn(admin_listener.serve(admin, drain.clone()));
-    tokio::spawn(listen::accept(listener, connections, max, drain.clone()));
-    Ok(Addresses { url: format!("http://{}", reachable(bound)), admin_url: admin_bound.to_string() })
+    let mut listeners = JoinSet::new();
+    listeners.spawn(admin_listener.serve(admin, drain.clone()));
+    listeners.spawn(listen::accept(listener, connections, max, drain.clone()));
+    let addresses =
+        Addresses { url: format!("http://{}", reachable(bound)), admin_url: admin_bound.to_string() };
+    Ok((addresses, listeners))
 }
 
 /// An address to connect to for one that is listened on.
