@@ -263,14 +263,16 @@ impl Resolved {
     fn value<'a>(&'a self, value: Spanned<DeValue<'a>>) -> Spanned<DeValue<'a>> {
         let span = value.span();
         let substituted = match value.into_inner() {
-            DeValue::Table(mut table) => match self.by_start.get(&span.start) {
-                Some(Resolution::Given { value, .. }) => value.value(&span),
-                Some(Resolution::Default) => match table.remove("default") {
-                    Some(default) => return default,
-                    None => DeValue::Table(table),
-                },
-                None => DeValue::Table(self.substitute(table)),
-            },
+            DeValue::Table(mut table) => {
+                match self.by_start.get(&span.start).filter(|_| is_reference(&table)) {
+                    Some(Resolution::Given { value, .. }) => value.value(&span),
+                    Some(Resolution::Default) => match table.remove("default") {
+                        Some(default) => return default,
+                        None => DeValue::Table(table),
+                    },
+                    None => DeValue::Table(self.substitute(table)),
+                }
+            }
             DeValue::Array(array) => {
                 let mut substituted = DeArray::new();
                 for item in array {
@@ -313,6 +315,11 @@ impl Plain {
             }
         }
     }
+}
+
+/// Whether a table may be a reference. A table that is not written out begins where the first thing in it does.
+fn is_reference(table: &DeTable<'_>) -> bool {
+    table.contains_key("env") || table.contains_key("file")
 }
 
 /// What an environment can have a variable of: it is asked for nothing else.
