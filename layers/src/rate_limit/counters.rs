@@ -39,7 +39,7 @@ impl Counters {
         Self { hasher: RandomState::new(), shards: std::array::from_fn(|_| Mutex::default()), clock }
     }
 
-    /// Counts a request of a key, if it is allowed. At most `max_keys` are remembered.
+    /// Counts a request of a key, if it is allowed. At most `max_keys` are remembered, but one for each lock at least.
     pub(super) fn ask(&self, key: impl Hash, quota: &Quota, max_keys: usize) -> Verdict {
         let now = (self.clock)();
         let hash = self.hasher.hash_one(key);
@@ -48,9 +48,10 @@ impl Counters {
             return Verdict { allowed: false, remaining: 0, reset: quota.window };
         };
         let mut counters = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        if !counters.contains_key(&hash) {
-            make_room(&mut counters, (max_keys / SHARDS).max(1), quota, now);
+        if let Some(counter) = counters.get_mut(&hash) {
+            return counter.ask(quota, now);
         }
+        make_room(&mut counters, (max_keys / SHARDS).max(1), quota, now);
         counters.entry(hash).or_insert_with(|| Counter::new(now)).ask(quota, now)
     }
 
@@ -61,26 +62,25 @@ impl Counters {
     }
 }
 
-/// Lets go of keys where there are too many: those that are over, or else the eighth that was seen longest ago. So the
-/// work is done once in many requests, however many new keys come.
+/// Lets go of keys where there are too many: those that are over, and then those seen longest ago until an eighth of the
+/// room is free. So the work is done once in many new keys, however fast they come.
 fn make_room(counters: &mut HashMap<u64, Counter>, most: usize, quota: &Quota, now: u64) {
     if counters.len() < most {
         return;
     }
     counters.retain(|_, counter| !counter.is_over(quota, now));
-    if counters.len() < most {
-        return;
-    }
+    let Some(last) = counters.len().checked_sub(most - most.div_ceil(8) + 1) else { return };
     let mut seen: Vec<u64> = counters.values().map(|counter| counter.seen).collect();
-    let place = (seen.len() / 8).min(seen.len() - 1);
-    let (_, oldest, _) = seen.select_nth_unstable(place);
-    let oldest = *oldest;
-    // Of those seen in the same millisecond any will do.
-    let mut leaving = place + 1;
+    let (earlier, newest, _) = seen.select_nth_unstable(last);
+    // Of those seen in the same millisecond as the last to leave, only as many as needed do.
+    let newest = *newest;
+    let mut of_newest = 1 + earlier.iter().filter(|seen| **seen == newest).count();
     counters.retain(|_, counter| {
-        let leaves = leaving > 0 && counter.seen <= oldest;
-        leaving -= usize::from(leaves);
-        !leaves
+        if counter.seen == newest && of_newest > 0 {
+            of_newest -= 1;
+            return false;
+        }
+        counter.seen >= newest
     });
 }
 
@@ -126,9 +126,30 @@ mod tests {
     }
 
     #[test]
+    fn room_is_made_for_many_keys_at_once() {
+        let quota = Quota { requests: 1, window: 1_000, block_for: 0 };
+        let mut full: HashMap<u64, Counter> = (0..800).map(|key| (key, Counter::new(1_000 + key))).collect();
+        full.insert(800, Counter::new(0));
+        make_room(&mut full, 801, &quota, 1_500);
+        assert_eq!(full.len(), 700, "though one of them was over");
+        assert!(full.contains_key(&799) && !full.contains_key(&99));
+        make_room(&mut full, 80, &quota, 1_500);
+        assert_eq!(full.len(), 70, "a smaller bound holds from the next key on");
+        let mut one = HashMap::from([(1, Counter::new(1_500))]);
+        make_room(&mut one, 1, &quota, 1_500);
+        assert_eq!(one.len(), 0);
+    }
+
+    #[test]
     fn threads_together_get_no_more_than_the_limit() {
+        for requests in [50, 500] {
+            assert_eq!(allowed_to_eight_threads(requests), requests);
+        }
+    }
+
+    fn allowed_to_eight_threads(requests: u64) -> u64 {
         let counters = Counters::new();
-        let quota = Quota { requests: 50, window: 3_600_000, block_for: 0 };
+        let quota = Quota { requests, window: 3_600_000, block_for: 0 };
         let allowed = AtomicU64::new(0);
         std::thread::scope(|scope| {
             for _ in 0..8 {
@@ -142,6 +163,6 @@ mod tests {
                 });
             }
         });
-        assert_eq!(allowed.into_inner(), 50);
+        allowed.into_inner()
     }
 }

@@ -58,7 +58,7 @@ impl Fields {
             Self::Ietf { name, policy } => {
                 headers.append(RATE_LIMIT_POLICY, policy.clone());
                 let item = format!("\"{name}\";r={};t={reset}", verdict.remaining);
-                if let Ok(item) = HeaderValue::from_str(&item) {
+                if let Ok(item) = HeaderValue::try_from(item) {
                     headers.append(RATE_LIMIT, item);
                 }
             }

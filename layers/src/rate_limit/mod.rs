@@ -29,6 +29,7 @@
 //! # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
 //! ```
 
+mod buckets;
 mod counter;
 mod counters;
 mod fields;

@@ -84,6 +84,47 @@ async fn an_answer_tells_of_the_limit_in_one_style() {
 }
 
 #[tokio::test]
+async fn who_goes_over_is_told_how_long_the_block_lasts() {
+    let layer = layer("key = 'client_ip'\nrequests = 1\nwindow = '1s'\nblock_for = '10m'");
+    testing::send(&layer, request()).await;
+    let refused = testing::send(&layer, request()).await;
+    assert_eq!(
+        (refused.header("retry-after"), refused.header("ratelimit-reset")),
+        ("600".into(), "600".into())
+    );
+    assert_eq!(
+        testing::send_from("192.0.2.2:1", &layer, request()).await.status(),
+        200,
+        "others are not blocked"
+    );
+}
+
+#[test]
+fn a_known_key_costs_no_allocation() {
+    for (key, requests) in
+        [(Key::ClientIp, 1_000), (Key::Principal, 64), (Key::Header(http::header::HOST), 64)]
+    {
+        let hook = RateLimit::new(
+            "test",
+            &Config::new(key, requests, Time::seconds(60)),
+            Arc::new(Counters::new()),
+            None,
+        );
+        let exchange = Exchange::new(Method::GET, "/", Matched::NotFound);
+        exchange.set_principal(Principal::new(PrincipalKind::ClientKey, "a"));
+        let (mut parts, body) = request().into_parts();
+        parts.headers.insert(http::header::HOST, HeaderValue::from_static("localhost"));
+        let mut request = crate::kernel::Request::new(parts, body, Arc::new(exchange));
+        // The times of a window that counts one by one are made room for as they come.
+        for _ in 0..33 {
+            assert!(matches!(hook.on_request(request.head_mut()), Flow::Continue([.., 1])));
+        }
+        let made = allocation_counter::measure(|| drop(hook.on_request(request.head_mut())));
+        assert_eq!(made.count_total, 0, "{hook:?}");
+    }
+}
+
+#[tokio::test]
 async fn of_several_limits_the_nearest_is_told() {
     use tower::{ServiceBuilder, ServiceExt, service_fn};
     let config = |requests| Config::new(Key::ClientIp, requests, Time::seconds(60));
