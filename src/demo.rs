@@ -78,8 +78,9 @@ Try it:
   # sign in and switch `beta-search` off
   curl -s -c /tmp/flagstone.cookies {url}/api/auth/login -H 'Content-Type: application/json' \\
     -d '{{\"email\":\"{email}\",\"password\":\"{password}\"}}'
-  curl -s -b /tmp/flagstone.cookies -X PUT -H 'Content-Type: application/json' -H 'If-Match: *' \\
-    {url}/api/management/projects/demo/flags/beta-search/environments/development -d '{{\"enabled\":false}}'
+  FLAG={url}/api/management/projects/demo/flags/beta-search/environments/development
+  curl -s -b /tmp/flagstone.cookies $FLAG | sed 's/\"enabled\":true/\"enabled\":false/' |
+    curl -s -b /tmp/flagstone.cookies -X PUT -H 'Content-Type: application/json' -H 'If-Match: *' -d @- $FLAG
 
 ",
         email = demo.email,
