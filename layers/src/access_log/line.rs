@@ -35,7 +35,7 @@ impl Line<'_> {
     pub(super) fn write(&self, format: Format, context: &[u8], clock: &mut Clock, buffer: &mut Vec<u8>) {
         let failed = self.ended.status.is_some_and(|status| status.is_server_error())
             || self.ended.outcome == Outcome::Failed;
-        let level = if failed { "error" } else { "info" };
+        let level = if failed { "ERROR" } else { "INFO" };
         let mut fields = Fields { format, buffer };
         fields.begin();
         fields.time(self.time, clock);
@@ -106,7 +106,7 @@ pub(super) fn context(format: Format, pairs: &[(String, String)]) -> Vec<u8> {
 impl Fields<'_> {
     fn begin(&mut self) {
         if self.format == Format::Json {
-            self.buffer.extend_from_slice(b"{\"time\":\"");
+            self.buffer.extend_from_slice(b"{\"timestamp\":\"");
         }
     }
 

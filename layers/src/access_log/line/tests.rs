@@ -48,7 +48,7 @@ fn a_json_line_tells_everything() {
     assert_eq!(
         serde_json::from_str::<serde_json::Value>(&line).unwrap(),
         json!({
-            "time": "2026-11-21T01:41:28.007Z", "level": "info", "message": "request",
+            "timestamp": "2026-11-21T01:41:28.007Z", "level": "INFO", "message": "request",
             "method": "GET", "path": "/flags/dark", "route": "/flags/{flag}",
             "request_id": "abc-1", "client": "2001:db8::7",
             "principal_kind": "server_key", "principal": "key:web",
@@ -63,7 +63,7 @@ fn a_json_line_tells_everything() {
 fn a_text_line_tells_the_same() {
     assert_eq!(
         written(Format::Text, &full(), &ended()),
-        "2026-11-21T01:41:28.007Z level=info message=request method=GET path=/flags/dark route=/flags/{flag} \
+        "2026-11-21T01:41:28.007Z level=INFO message=request method=GET path=/flags/dark route=/flags/{flag} \
          request_id=abc-1 client=2001:db8::7 principal_kind=server_key principal=key:web status=429 \
          duration_ms=12.045 bytes=1234 outcome=complete stopped_by=sdk-limit observed=strict-limit,csrf \
          generation=7 project=\"flag stone\" release=1.2\n"
@@ -76,7 +76,7 @@ fn what_is_not_known_is_left_out() {
     let ended = Ended { status: None, bytes: 0, duration: Duration::ZERO, outcome: Outcome::Aborted };
     assert_eq!(
         written(Format::Json, &exchange, &ended),
-        "{\"time\":\"2026-11-21T01:41:28.007Z\",\"level\":\"info\",\"message\":\"request\",\"method\":\"GET\",\
+        "{\"timestamp\":\"2026-11-21T01:41:28.007Z\",\"level\":\"INFO\",\"message\":\"request\",\"method\":\"GET\",\
          \"path\":\"/\",\"duration_ms\":0.000,\"bytes\":0,\"outcome\":\"aborted\",\
          \"project\":\"flag stone\",\"release\":\"1.2\"}\n"
     );
@@ -86,11 +86,11 @@ fn what_is_not_known_is_left_out() {
 fn faults_of_the_server_are_errors() {
     let exchange = Exchange::new(Method::GET, "/", Matched::NotFound);
     for (status, outcome, level) in [
-        (200, Outcome::Complete, "info"),
-        (404, Outcome::Complete, "info"),
-        (500, Outcome::Complete, "error"),
-        (200, Outcome::Failed, "error"),
-        (200, Outcome::Aborted, "info"),
+        (200, Outcome::Complete, "INFO"),
+        (404, Outcome::Complete, "INFO"),
+        (500, Outcome::Complete, "ERROR"),
+        (200, Outcome::Failed, "ERROR"),
+        (200, Outcome::Aborted, "INFO"),
     ] {
         let ended = Ended { status: StatusCode::from_u16(status).ok(), outcome, ..ended() };
         let line = written(Format::Json, &exchange, &ended);
