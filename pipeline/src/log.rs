@@ -2,8 +2,10 @@
 
 use crate::{
     diagnostic::{Diagnostic, Severity},
-    outcome::{Attempt, Outcome},
+    outcome::{Applied, Attempt, Outcome, Trigger},
 };
+
+const TARGET: &str = "flagstone_pipeline";
 
 /// Says what came of an attempt, and each thing that was found.
 pub(crate) fn attempt(attempt: &Attempt, outcome: &Outcome) {
@@ -12,24 +14,25 @@ pub(crate) fn attempt(attempt: &Attempt, outcome: &Outcome) {
     for diagnostic in &attempt.diagnostics {
         found(diagnostic);
     }
-    if let Some(applied) = outcome.applied() {
-        let (generation, changes) = (applied.generation, &applied.changes);
-        tracing::info!(trigger, generation, digest, %changes, "pipeline applied");
-    }
-    match outcome {
-        Outcome::Applied(_) => {}
-        Outcome::Unchanged { generation } => {
-            tracing::info!(trigger, generation, digest, "pipeline unchanged");
-        }
-        Outcome::Rejected { diagnostics, .. } => {
+    match (outcome, outcome.applied()) {
+        (Outcome::Rejected { diagnostics, .. }, _) => {
             let errors = diagnostics.iter().filter(|found| found.severity == Severity::Error).count();
-            tracing::error!(trigger, digest, errors, "pipeline rejected; the last good one goes on");
+            tracing::error!(target: TARGET, trigger, digest, errors, "pipeline rejected; the last good one goes on");
         }
-        Outcome::RestartRequired { .. } => {}
+        (Outcome::Unchanged { generation }, _) => {
+            tracing::info!(target: TARGET, trigger, digest, generation, "pipeline unchanged");
+        }
+        (_, Some(Applied { generation, .. })) if attempt.trigger == Trigger::Start => {
+            tracing::info!(target: TARGET, digest, generation, "pipeline loaded");
+        }
+        (_, Some(Applied { generation, changes, .. })) => {
+            tracing::info!(target: TARGET, trigger, digest, generation, %changes, "pipeline applied");
+        }
+        (_, None) => {}
     }
     if !attempt.fields.is_empty() {
         let fields = attempt.fields.join(", ");
-        tracing::warn!(trigger, fields, "changed settings need a restart to be applied");
+        tracing::warn!(target: TARGET, trigger, fields, "changed settings need a restart to be applied");
     }
 }
 
@@ -37,7 +40,7 @@ fn found(diagnostic: &Diagnostic) {
     let Diagnostic { code, severity, message, file, line, column, help, .. } = diagnostic;
     let help = help.as_deref().unwrap_or_default();
     match severity {
-        Severity::Error => tracing::error!(code, file, line, column, help, "{message}"),
-        Severity::Warning => tracing::warn!(code, file, line, column, help, "{message}"),
+        Severity::Error => tracing::error!(target: TARGET, code, file, line, column, help, "{message}"),
+        Severity::Warning => tracing::warn!(target: TARGET, code, file, line, column, help, "{message}"),
     }
 }
