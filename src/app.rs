@@ -29,6 +29,7 @@ use tokio::{
 use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::{
+    cli::{say, write_out},
     demo::{self, Addresses},
     figures::{Figures, LayerFigures, Parts, QueryDurations},
     logging::Logging,
@@ -157,7 +158,7 @@ impl App {
 
         let (addresses, listeners) = listen_on(&settings, &shared, connections, &drain).await?;
         if let Some(demo) = &demo {
-            print!("{}", demo::greeting(&addresses, demo));
+            write_out(format_args!("{}", demo::greeting(&addresses, demo)));
         }
         if let Some(path) = &start.ready_file {
             demo::write_ready_file(path, &addresses, demo.as_ref())
@@ -255,7 +256,7 @@ async fn first_admin(
     match services.accounts.ensure_first_admin(credentials).await.map_err(StartError::FirstAdmin)? {
         FirstAdmin::Present => {}
         FirstAdmin::Created(user) => tracing::info!(email = user.email, "made the first administrator"),
-        FirstAdmin::SetupToken(token) => println!(
+        FirstAdmin::SetupToken(token) => say!(
             "Nobody can sign in yet. Make the first administrator with this one-time token:\n\n  {}\n\n  \
              curl -s URL/api/auth/setup -H 'Content-Type: application/json' \\\n    \
              -d '{{\"token\":\"…\",\"email\":\"…\",\"password\":\"…\"}}'\n",

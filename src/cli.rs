@@ -1,5 +1,13 @@
 //! The command line: one file per subcommand.
 
+/// Prints a line. Whoever reads it may have gone, as `head` does: that is no fault.
+macro_rules! say {
+    ($($argument:tt)*) => {
+        $crate::cli::write_out(format_args!("{}\n", format_args!($($argument)*)))
+    };
+}
+pub(crate) use say;
+
 mod admin_client;
 mod check;
 mod explain;
@@ -12,7 +20,7 @@ mod settings;
 mod status;
 mod user;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use flagstone_pipeline::{Format, Report};
@@ -128,16 +136,26 @@ impl From<ReportFormat> for Format {
     }
 }
 
+/// Writes to standard output, which may be closed.
+pub(crate) fn write_out(text: std::fmt::Arguments<'_>) {
+    let _ = std::io::stdout().write_fmt(text);
+}
+
+/// Writes to standard error, which may be closed.
+fn write_error(text: std::fmt::Arguments<'_>) {
+    let _ = std::io::stderr().write_fmt(text);
+}
+
 /// Writes a fault to standard error.
-fn fail(message: impl std::fmt::Display) -> Exit {
-    eprintln!("flagstone: {message}");
+pub(crate) fn fail(message: impl std::fmt::Display) -> Exit {
+    write_error(format_args!("flagstone: {message}\n"));
     Exit::Failed
 }
 
 /// Writes diagnostics to standard error, in colour where a person reads them.
 fn show_report(report: &Report, format: ReportFormat) {
     let color = std::io::IsTerminal::is_terminal(&std::io::stderr()) && format == ReportFormat::Human;
-    eprintln!("{}", report.render(format.into(), color).trim_end());
+    write_error(format_args!("{}\n", report.render(format.into(), color).trim_end()));
 }
 
 /// Reads the settings, or says what is wrong with them.

@@ -20,8 +20,7 @@ fn main() -> ExitCode {
     if let Err(error) = dotenv
         && !error.not_found()
     {
-        eprintln!("flagstone: .env cannot be read: {error}");
-        return cli::Exit::Failed.into();
+        return cli::fail(format_args!(".env cannot be read: {error}")).into();
     }
     arguments.run().into()
 }

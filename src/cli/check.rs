@@ -29,7 +29,7 @@ impl Check {
                     show_report(&Report { diagnostics }, self.format);
                 }
                 if self.format == ReportFormat::Human {
-                    println!("{}: good", loaded.pipeline_file().display());
+                    say!("{}: good", loaded.pipeline_file().display());
                 }
                 Exit::Done
             }

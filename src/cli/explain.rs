@@ -39,9 +39,9 @@ impl Explain {
         };
         let explanation = explain(&plan, &method, &self.path);
         if self.json {
-            println!("{:#}", serde_json::to_value(&explanation).unwrap_or_default());
+            say!("{:#}", serde_json::to_value(&explanation).unwrap_or_default());
         } else {
-            println!("{explanation}");
+            say!("{explanation}");
         }
         Exit::Done
     }

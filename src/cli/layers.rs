@@ -11,7 +11,7 @@ pub(super) struct Layers {}
 impl Layers {
     pub(super) fn run(self) -> Exit {
         for layer in flagstone_layers::registry().iter() {
-            println!("{:<18} {}", layer.kind, layer.about);
+            say!("{:<18} {}", layer.kind, layer.about);
         }
         Exit::Done
     }

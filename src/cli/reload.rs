@@ -41,15 +41,15 @@ impl Reload {
             return fail("the server's answer is not JSON: is it a Flagstone?");
         };
         if self.json {
-            println!("{outcome:#}");
+            say!("{outcome:#}");
         }
         let name = outcome["outcome"].as_str().unwrap_or_default();
         if !self.json {
-            println!("{name}");
+            say!("{name}");
             for found in diagnostics(&outcome) {
                 let at = |key: &str| found[key].as_u64().unwrap_or_default();
                 let text = |key: &str| found[key].as_str().unwrap_or_default();
-                println!(
+                say!(
                     "{}:{}:{}: {}[{}]: {}",
                     text("file"),
                     at("line"),
@@ -59,11 +59,11 @@ impl Reload {
                     text("message")
                 );
                 if let Some(help) = found["help"].as_str() {
-                    println!("  help: {help}");
+                    say!("  help: {help}");
                 }
             }
             for field in outcome["fields"].as_array().into_iter().flatten() {
-                println!("needs a restart: {}", field.as_str().unwrap_or_default());
+                say!("needs a restart: {}", field.as_str().unwrap_or_default());
             }
         }
         match name {

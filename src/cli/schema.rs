@@ -10,7 +10,7 @@ pub(super) struct Schema {}
 
 impl Schema {
     pub(super) fn run(self) -> Exit {
-        println!("{:#}", flagstone_pipeline::schema(&flagstone_layers::registry()));
+        say!("{:#}", flagstone_pipeline::schema(&flagstone_layers::registry()));
         Exit::Done
     }
 }

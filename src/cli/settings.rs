@@ -21,7 +21,7 @@ impl Show {
             Err(exit) => return exit,
         };
         match toml::to_string_pretty(&loaded.settings) {
-            Ok(text) => print!("{text}"),
+            Ok(text) => super::write_out(format_args!("{text}")),
             Err(error) => return fail(error),
         }
         Exit::Done

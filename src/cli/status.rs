@@ -31,7 +31,7 @@ impl Status {
                 Err(error) => return fail(error),
             };
             match serde_json::from_slice::<Value>(&answer.body) {
-                Ok(status) if self.json => println!("{status:#}"),
+                Ok(status) if self.json => say!("{status:#}"),
                 Ok(status) => show(&status),
                 Err(_) => return fail("the server's answer is not JSON: is it a Flagstone?"),
             }
@@ -42,24 +42,24 @@ impl Status {
 
 fn show(status: &Value) {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    println!("generation {} since {}", status["generation"], text(&status["applied_at"]));
-    println!("digest     {}", text(&status["digest"]));
+    say!("generation {} since {}", status["generation"], text(&status["applied_at"]));
+    say!("digest     {}", text(&status["digest"]));
     let attempt = &status["last_attempt"];
-    println!(
+    say!(
         "last       {} by {} at {}",
         text(&attempt["outcome"]),
         text(&attempt["trigger"]),
         text(&attempt["at"])
     );
     for found in attempt["diagnostics"].as_array().into_iter().flatten() {
-        println!("           {}:{}: {}", text(&found["file"]), found["line"], text(&found["message"]));
+        say!("           {}:{}: {}", text(&found["file"]), found["line"], text(&found["message"]));
     }
     for field in attempt["fields"].as_array().into_iter().flatten() {
-        println!("           needs a restart: {}", text(field));
+        say!("           needs a restart: {}", text(field));
     }
-    println!("\n{:<24} {:<18} {:>6} {:>9} {:>9}", "layer", "kind", "since", "refused", "observed");
+    say!("\n{:<24} {:<18} {:>6} {:>9} {:>9}", "layer", "kind", "since", "refused", "observed");
     for instance in status["instances"].as_array().into_iter().flatten() {
-        println!(
+        say!(
             "{:<24} {:<18} {:>6} {:>9} {:>9}",
             text(&instance["name"]),
             text(&instance["kind"]),
@@ -69,9 +69,11 @@ fn show(status: &Value) {
         );
     }
     for draining in status["draining"].as_array().into_iter().flatten() {
-        println!(
+        say!(
             "draining   generation {}: {} requests, {} streams",
-            draining["generation"], draining["requests"], draining["streams"]
+            draining["generation"],
+            draining["requests"],
+            draining["streams"]
         );
     }
 }

@@ -82,14 +82,14 @@ impl User {
                 };
                 let new = NewUser { email, name, role, password: read_password()? };
                 let user = accounts.create_user(&Actor::cli(), new).await?;
-                println!("made {} ({})", user.email, user.role.as_str());
+                say!("made {} ({})", user.email, user.role.as_str());
             }
             Self::SetPassword(SetPassword { email }) => {
                 let user = accounts.set_password(&Actor::cli(), &email, read_password()?).await?;
-                println!("{} has another password; their sessions ended", user.email);
+                say!("{} has another password; their sessions ended", user.email);
             }
             Self::SetupToken => {
-                println!("{}", accounts.new_setup_token(&Actor::cli()).await?.reveal());
+                say!("{}", accounts.new_setup_token(&Actor::cli()).await?.reveal());
             }
         }
         Ok(())
@@ -125,7 +125,7 @@ fn described(error: &ServiceError) -> String {
 fn read_password() -> Result<String, Fault> {
     let input = std::io::stdin();
     if input.is_terminal() {
-        eprint!("Password (shown as you type; pipe it in to avoid that): ");
+        super::write_error(format_args!("Password (shown as you type; pipe it in to avoid that): "));
     }
     let mut line = String::new();
     input.lock().read_line(&mut line)?;

@@ -34,8 +34,8 @@ impl Buckets {
         let into = now - self.start;
         if counted < requests {
             self.current += 1;
-            // On average until one of the bucket before leaves; where it is empty, until all is gone.
-            let reset = self.width.checked_div(self.before).unwrap_or(self.lifetime() - into).max(1);
+            // On average until one of the bucket before leaves; where it is empty, until this one begins to.
+            let reset = self.width.checked_div(self.before).unwrap_or(self.width - into).max(1);
             return Verdict { allowed: true, remaining: requests - counted - 1, reset };
         }
         let most = requests.saturating_sub(1);
