@@ -94,7 +94,7 @@ impl Config {
 
 impl LayerSpec for Spec {
     const KIND: &'static str = KIND;
-    const ABOUT: &'static str = "Finds out who calls, by session, SDK key or stream token";
+    const ABOUT: &'static str = "finds out who calls, by session, SDK key or stream token";
     type Config = Config;
 
     fn order(config: &Config) -> Order {

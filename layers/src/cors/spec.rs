@@ -167,7 +167,7 @@ impl<T: Name> JsonSchema for Token<T> {
 
 impl LayerSpec for Spec {
     const KIND: &'static str = KIND;
-    const ABOUT: &'static str = "Lets pages of other origins call, and answers their preflights";
+    const ABOUT: &'static str = "lets pages of other origins call, and answers their preflights";
     type Config = Config;
 
     fn order(_: &Config) -> Order {

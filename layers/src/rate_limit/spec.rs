@@ -130,7 +130,7 @@ impl JsonSchema for Key {
 
 impl LayerSpec for Spec {
     const KIND: &'static str = KIND;
-    const ABOUT: &'static str = "Limits how many requests a client may make in a time";
+    const ABOUT: &'static str = "limits how many requests a client may make in a time";
     type Config = Config;
 
     fn order(config: &Config) -> Order {

@@ -39,7 +39,7 @@ impl RequiredRole {
 
 impl LayerSpec for Spec {
     const KIND: &'static str = KIND;
-    const ABOUT: &'static str = "Lets only callers of a role pass";
+    const ABOUT: &'static str = "lets only callers of a role pass";
     type Config = Config;
 
     fn order(config: &Config) -> Order {

@@ -266,7 +266,7 @@ impl JsonSchema for Text {
 
 impl LayerSpec for Spec {
     const KIND: &'static str = KIND;
-    const ABOUT: &'static str = "Tells browsers what an answer may do, on every answer";
+    const ABOUT: &'static str = "tells browsers what an answer may do, on every answer";
     type Config = Config;
 
     fn order(_: &Config) -> Order {
