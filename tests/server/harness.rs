@@ -129,8 +129,10 @@ impl Setup {
         self.command(arguments).stdin(Stdio::null()).output().unwrap()
     }
 
-    /// Starts the server and waits until it is ready.
+    /// Starts the server and waits until it is ready: until it says so, or, where its log goes into a file, until its
+    /// ready file is there.
     pub(crate) fn start(self) -> Server {
+        let silent = self.variables.contains_key("LOG_FILE");
         let ready = self.folder.path().join("ready.json");
         let mut command =
             self.command(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
@@ -150,7 +152,15 @@ impl Setup {
             lines,
             agent: agent(),
         };
-        server.log_line(|line| line["message"] == "ready");
+        if silent {
+            let deadline = Instant::now() + PATIENCE;
+            while !ready.exists() {
+                assert!(Instant::now() < deadline, "the server is not ready");
+                thread::yield_now();
+            }
+        } else {
+            server.log_line(|line| line["message"] == "ready");
+        }
         let ready: Value = serde_json::from_slice(&fs::read(ready).unwrap()).unwrap();
         server.url = ready["url"].as_str().unwrap().to_owned();
         server.admin_url = ready["admin_url"].as_str().unwrap().to_owned();
