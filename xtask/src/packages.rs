@@ -25,7 +25,8 @@ const IMPORTS: [(&str, &[&str]); 8] = [
     ("xtask", &[]),
 ];
 
-const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
+/// What the source of a package begins with that a registry has; others come from a repository or an address.
+const REGISTRY: &str = "registry+";
 
 /// The part of `deny.toml` that is checked here; cargo-deny reads all of it.
 #[derive(Deserialize)]
@@ -126,7 +127,8 @@ fn licence_problem(policy: &Policy, package: &Package) -> Option<String> {
 fn source_problem(package: &Package) -> Option<String> {
     let source = package.source.as_deref()?;
     let Package { name, version, .. } = package;
-    (source != REGISTRY).then(|| format!("{name} {version}: comes from {source}, not from crates.io"))
+    (!source.starts_with(REGISTRY))
+        .then(|| format!("{name} {version}: comes from {source}, not from a registry"))
 }
 
 fn ban(policy: &Policy, package: &Package) -> Option<String> {
@@ -225,7 +227,7 @@ mod tests {
             [
                 "a 1.0.0: the licence \"GPL-3.0\" is not covered by licenses.allow of deny.toml",
                 "b 1.0.0: states no licence",
-                "c 1.0.0: comes from git+https://example.org/c, not from crates.io",
+                "c 1.0.0: comes from git+https://example.org/c, not from a registry",
                 "evil 2.0.0: banned by deny.toml: it is banned",
             ]
         );
