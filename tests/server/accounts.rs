@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use serde_json::json;
 
-use crate::harness::{Server, Setup};
+use crate::harness::{Server, Setup, binary};
 
 #[test]
 fn the_admin_signs_in_looks_at_themselves_and_signs_out() {
@@ -96,19 +96,31 @@ fn a_password_that_the_rules_refuse_stops_the_start() {
 
 #[test]
 fn a_set_up_token_makes_one_admin_and_no_second() {
-    let setup = Setup::shipped();
-    // Printed by a command before the start: it works beside the server's own.
-    let token = setup.run(&["user", "setup-token"]);
-    assert!(token.status.success(), "{}", String::from_utf8_lossy(&token.stderr));
-    let token = String::from_utf8(token.stdout).unwrap().trim().to_owned();
-    let server = setup.start();
+    let server = Setup::shipped().variable("STRICT_RATE_LIMIT_MAX", "100").start();
     assert_eq!(server.get("/api/auth/status").send().json()["setup_required"], true);
-    let body = json!({ "token": token, "email": "a@example.com", "password": "a long and quiet evening" });
-    let wrong = json!({ "token": "x", "email": "a@example.com", "password": "a long and quiet evening" });
-    assert_eq!(server.post("/api/auth/setup").json(&wrong).send().status, 422);
-    let answer = server.post("/api/auth/setup").json(&body).send();
-    // A start without users makes a token of its own, which voids older ones.
-    assert!([201, 422].contains(&answer.status), "{answer:?}");
+    // Beside the running server, whose own token it voids.
+    let printed = std::process::Command::new(binary())
+        .args(["user", "setup-token"])
+        .current_dir(server.folder())
+        .env_clear()
+        .output()
+        .unwrap();
+    assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
+    let token = String::from_utf8(printed.stdout).unwrap().trim().to_owned();
+    let setup = |token: &str, password: &str| {
+        let body = json!({ "token": token, "email": "a@example.com", "password": password });
+        server.post("/api/auth/setup").json(&body).send()
+    };
+    let password = "a long and quiet evening";
+    assert_eq!(setup("x", password).status, 422);
+    let short = setup(&token, "short");
+    assert_eq!((short.status, short.json()["errors"][0]["pointer"].clone()), (422, json!("/password")));
+    let made = setup(&token, password);
+    assert_eq!(made.status, 201, "{made:?}");
+    assert_eq!(made.json()["user"]["role"], "admin");
+    assert!(made.header("set-cookie").unwrap().contains("HttpOnly"));
+    assert_eq!(setup(&token, password).status, 409, "there is an admin already");
+    assert!(server.sign_in_with(&json!({ "email": "a@example.com", "password": password })).is_ok());
 }
 
 #[test]
