@@ -100,7 +100,7 @@ async fn a_panic_in_a_handler_is_a_500_that_is_logged_counted_and_has_an_id_and_
 
     assert!(writer.close(Duration::from_secs(30)));
     let line: Value = serde_json::from_slice(&log.0.lock().unwrap()).unwrap();
-    assert_eq!((&line["status"], &line["level"]), (&500.into(), &"error".into()));
+    assert_eq!((&line["status"], &line["level"]), (&500.into(), &"ERROR".into()));
     assert_eq!((&line["request_id"], &line["outcome"]), (&id.as_str().into(), &"complete".into()));
     assert_eq!((&line["route"], &line["client"]), (&"/x/{id}".into(), &"192.0.2.1".into()));
     assert_eq!(line["bytes"], body.len());

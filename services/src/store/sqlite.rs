@@ -9,7 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{ErrorCode, InterruptHandle, OpenFlags, Statement, ToSql, ffi, params_from_iter};
@@ -310,6 +311,24 @@ fn create(path: &Path) -> Result<(), StoreError> {
     }
 }
 
+/// Turns the write-ahead log on. Where two do so at the same moment SQLite tells one of them at once that the other is
+/// at it, without waiting as it does elsewhere: so the waiting is done here.
+fn write_ahead(connection: &rusqlite::Connection, busy: Duration) -> rusqlite::Result<String> {
+    const PAUSE: Duration = Duration::from_millis(5);
+    let deadline = Instant::now() + busy;
+    loop {
+        match connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)) {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && Instant::now() < deadline =>
+            {
+                thread::park_timeout(PAUSE);
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
 fn connect(path: &Path, access: Access, busy: Duration) -> Result<rusqlite::Connection, StoreError> {
     // Readers are opened for writing too, as WAL needs it; `query_only` keeps them from changing anything.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -317,7 +336,7 @@ fn connect(path: &Path, access: Access, busy: Duration) -> Result<rusqlite::Conn
         let connection = rusqlite::Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(busy)?;
         if access == Access::Write {
-            let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+            let mode = write_ahead(&connection, busy)?;
             if mode != "wal" {
                 tracing::warn!(mode, "the file system takes no write-ahead log: readers wait for writers");
             }
