@@ -134,3 +134,43 @@ fn two_saves_10_ms_apart_end_in_the_second() {
         assert!(std::time::Instant::now() < deadline, "{limit:?}");
     }
 }
+
+#[test]
+fn idle_connections_and_streams_keep_no_old_pipeline_alive() {
+    use std::io::{Read, Write};
+    let server = Server::demo();
+    let bearer = format!("Bearer {}", server.client_key());
+    let streams: Vec<_> =
+        (0..100).map(|_| server.stream("/api/v1/stream", &[("authorization", &bearer)])).collect();
+    let mut idle: Vec<_> =
+        (0..300).map(|_| std::net::TcpStream::connect(server.address()).unwrap()).collect();
+    let mut ask = |connection: &mut std::net::TcpStream| {
+        connection.set_read_timeout(Some(PATIENCE)).unwrap();
+        connection.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let mut answer = [0; 4096];
+        let length = connection.read(&mut answer).unwrap();
+        assert!(answer[..length].starts_with(b"HTTP/1.1 200"));
+    };
+    idle.iter_mut().for_each(&mut ask);
+    let text = fs::read_to_string(server.pipeline_file()).unwrap();
+    for round in 1..=1000 {
+        let limit = format!("requests = {}", 5000 + round);
+        fs::write(server.pipeline_file(), text.replace("requests = 5000", &limit)).unwrap();
+        assert_eq!(server.admin("POST", "/pipeline/reload").send().status, 200, "round {round}");
+    }
+    let status = server.pipeline();
+    assert!(status["generation"].as_u64().unwrap() > 1000, "{}", status["generation"]);
+    assert_eq!(status["snapshots"], 1, "{}", status["draining"]);
+    let draining: u64 = status["draining"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|generation| generation["streams"].as_u64().unwrap())
+        .sum();
+    assert_eq!(draining, 100, "the streams are of the first generation");
+    idle.iter_mut().for_each(&mut ask);
+    server.sign_in().switch("theme", false);
+    for stream in &streams {
+        assert_eq!(stream.data()["flagKey"], "theme");
+    }
+}

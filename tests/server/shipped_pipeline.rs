@@ -79,6 +79,19 @@ const ADMIN_ONLY: &[(&str, &str)] = &[
 ];
 
 #[test]
+fn the_walk_misses_no_route() {
+    let specs: Vec<_> = flagstone_routes::specs().into_iter().map(|(spec, _)| spec).collect();
+    let table = flagstone_routes::Table::new(&specs).unwrap();
+    for (id, spec) in specs.iter().enumerate().filter(|(_, spec)| !spec.optional) {
+        let walked = ROUTES.iter().any(|(method, path, ..)| {
+            let found = table.find(&method.parse().unwrap(), path);
+            matches!(found, flagstone_layers::kernel::Matched::Route { id: found, .. } if found == id)
+        });
+        assert!(walked, "{} {}", spec.method, spec.path);
+    }
+}
+
+#[test]
 fn every_route_has_its_headers_limits_and_access() {
     let server = Server::demo();
     for (method, path, needs, limited) in ROUTES {
