@@ -7,6 +7,7 @@ mod licence;
 mod packages;
 mod server;
 mod sources;
+mod suites;
 mod tally;
 mod test;
 mod tools;

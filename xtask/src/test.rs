@@ -1,13 +1,12 @@
 //! `cargo xtask test`: everything, in stages. The last line of its output sums up the tests.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Instant;
 
 use crate::check;
 use crate::children::Children;
 use crate::failure::Failure;
-use crate::server::Server;
+use crate::suites;
 use crate::tally::{Reports, Tally};
 use crate::tools;
 use crate::workspace::{Profile, Workspace};
@@ -41,8 +40,9 @@ pub(crate) fn run(extent: Extent) -> Result<bool, Failure> {
     // Without a binary too: the tests of the other crates may pass and say more.
     stages.count("tests", || cargo_test(&children, &workspace, binary.as_deref()));
     if let (Some(binary), true) = (&binary, whole) {
-        stages.count("clients", || clients(&children, &workspace, binary));
-        stages.count("load", || load(&children, &workspace, binary));
+        for suite in &suites::SLOW {
+            stages.count(suite.name, || (suite.run)(&children, &workspace, binary));
+        }
     }
 
     println!("\n{}", stages.total);
@@ -95,43 +95,5 @@ fn cargo_test(children: &Children, workspace: &Workspace, binary: Option<&Path>)
     if let Some(binary) = binary {
         command.env("FLAGSTONE_BIN", binary);
     }
-    children.count(command, Reports::Libtest)
-}
-
-/// Other people's OpenFeature clients against a running server, which they find by `FLAGSTONE_READY_FILE`.
-fn clients(children: &Children, workspace: &Workspace, binary: &Path) -> Result<Tally, Failure> {
-    let web = workspace.root.join("tests/clients/ofrep-web");
-    let python = workspace.root.join("tests/clients/ofrep-python");
-    tools::npm_packages(children, workspace, &web)?;
-    let interpreter = tools::python_environment(children, workspace, &python)?;
-
-    let server = Server::start(children, workspace, binary)?;
-    let mut total = Tally::default();
-
-    let mut command = Command::new("npm");
-    command.arg("test").current_dir(&web).env("FLAGSTONE_READY_FILE", &server.ready_file);
-    total += children.count(command, Reports::Tap)?;
-
-    let mut command = Command::new(interpreter);
-    command
-        .args(["-B", "-m", "unittest", "-v"])
-        .current_dir(&python)
-        .env("FLAGSTONE_READY_FILE", &server.ready_file);
-    total += children.count(command, Reports::Unittest)?;
-
-    if total.failed > 0 {
-        server.show_log();
-    }
-    server.stop()?;
-    Ok(total)
-}
-
-/// Reloads under load: the test target `load`, which finds wrk by `FLAGSTONE_WRK`.
-fn load(children: &Children, workspace: &Workspace, binary: &Path) -> Result<Tally, Failure> {
-    let mut command = workspace.cargo("test");
-    command
-        .args(["--package", "flagstone", "--test", "load", "--", "--nocapture"])
-        .env("FLAGSTONE_BIN", binary)
-        .env("FLAGSTONE_WRK", tools::wrk(children)?);
     children.count(command, Reports::Libtest)
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -15,12 +16,26 @@ struct Tool {
     probe: &'static [&'static str],
 }
 
-const TOOLS: [Tool; 4] = [
+/// Where Debian's packages ask whether they may start what they install.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// While it lives, packages that are installed start no servers: the tests start their own, on ports of their own.
+struct NoServices {
+    declared: bool,
+}
+
+const TOOLS: [Tool; 9] = [
     Tool { package: "nodejs", probe: &["node", "--version"] },
     Tool { package: "npm", probe: &["npm", "--version"] },
     Tool { package: "python3-venv", probe: &["python3", "-c", "import venv, ensurepip"] },
     // `wrk --version` prints it and fails, so it is looked for and not run.
     Tool { package: "wrk", probe: &["sh", "-c", "command -v wrk"] },
+    // What servers stand behind.
+    Tool { package: "nginx", probe: &["sh", "-c", "command -v nginx || test -x /usr/sbin/nginx"] },
+    Tool { package: "haproxy", probe: &["sh", "-c", "command -v haproxy || test -x /usr/sbin/haproxy"] },
+    Tool { package: "caddy", probe: &["caddy", "version"] },
+    Tool { package: "slowhttptest", probe: &["sh", "-c", "command -v slowhttptest"] },
+    Tool { package: "openssl", probe: &["openssl", "version"] },
 ];
 
 /// Makes sure that rustfmt and Clippy are there; a minimal toolchain comes without.
@@ -42,7 +57,7 @@ pub(crate) fn rust_components(children: &Children) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Makes sure that Node, npm, Python's venv and wrk are there; installs them from Debian's packages as root.
+/// Makes sure that the programs which tests need are there; installs them from Debian's packages as root.
 pub(crate) fn debian_packages(children: &Children) -> Result<(), Failure> {
     let mut missing = Vec::new();
     for tool in &TOOLS {
@@ -60,6 +75,7 @@ pub(crate) fn debian_packages(children: &Children) -> Result<(), Failure> {
         return Err(Failure::Setup(format!("{wanted}; only root can install them from here")));
     }
     println!("installing {packages}");
+    let _quiet = NoServices::declare()?;
     let attempt = apt_get(children, &["update"]).and_then(|()| {
         apt_get(children, &[&["install", "--yes", "--no-install-recommends"], &*missing].concat())
     });
@@ -93,7 +109,8 @@ pub(crate) fn python_environment(
     folder: &Path,
 ) -> Result<PathBuf, Failure> {
     let requirements = folder.join("requirements.txt");
-    let environment = workspace.target.join("xtask/python");
+    let name = folder.file_name().unwrap_or(OsStr::new("python"));
+    let environment = workspace.target.join("xtask/python").join(name);
     let python = environment.join("bin/python");
     once_for(workspace, &requirements, &python, || {
         let mut create = Command::new("python3");
@@ -116,15 +133,37 @@ fn once_for(
     install: impl FnOnce() -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let wanted = fs::read(lock).map_err(Failure::file(lock))?;
-    let folder = workspace.target.join("xtask");
-    let name = lock.file_name().unwrap_or(OsStr::new("lock"));
-    let record = folder.join("installed").join(name);
+    let folder = workspace.target.join("xtask/installed");
+    // The lock files of different folders have one name.
+    let name = lock.strip_prefix(&workspace.root).unwrap_or(lock).to_string_lossy().replace('/', "-");
+    let record = folder.join(name);
     if installed.exists() && fs::read(&record).is_ok_and(|recorded| recorded == wanted) {
         return Ok(());
     }
     install()?;
-    fs::create_dir_all(folder.join("installed")).map_err(Failure::file(&folder))?;
+    fs::create_dir_all(&folder).map_err(Failure::file(&folder))?;
     fs::write(&record, wanted).map_err(Failure::file(&record))
+}
+
+impl NoServices {
+    fn declare() -> Result<Self, Failure> {
+        let policy = Path::new(POLICY);
+        // One that is there is the machine's own rule.
+        let declared = !policy.exists();
+        if declared {
+            fs::write(policy, "#!/bin/sh\nexit 101\n").map_err(Failure::file(policy))?;
+            fs::set_permissions(policy, fs::Permissions::from_mode(0o755)).map_err(Failure::file(policy))?;
+        }
+        Ok(Self { declared })
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.declared {
+            let _ = fs::remove_file(POLICY);
+        }
+    }
 }
 
 fn apt_get(children: &Children, arguments: &[&str]) -> Result<(), Failure> {

@@ -1,0 +1,22 @@
+//! The slow suites: what needs other programs, a release build or much time. One file each.
+
+use std::path::Path;
+
+use crate::children::Children;
+use crate::failure::Failure;
+use crate::tally::Tally;
+use crate::workspace::Workspace;
+
+mod clients;
+mod load;
+
+/// A suite and the name of its stage.
+pub(crate) struct Suite {
+    pub(crate) name: &'static str,
+    /// Runs it against the release binary.
+    pub(crate) run: fn(&Children, &Workspace, &Path) -> Result<Tally, Failure>,
+}
+
+/// The slow suites, in the order they run.
+pub(crate) static SLOW: [Suite; 2] =
+    [Suite { name: "clients", run: clients::run }, Suite { name: "load", run: load::run }];
