@@ -15,7 +15,7 @@ use flagstone_pipeline::{Host, Pipeline, Report, Trigger, Watcher};
 use flagstone_routes::{Figures as _, PipelineStatus, State, StreamOptions, Table};
 use flagstone_services::{
     Options, Services,
-    accounts::{AccountOptions, AdminCredentials, FirstAdmin},
+    accounts::{AccountOptions, AdminCredentials, EmailDomains, FirstAdmin},
     demo::Demo,
     store::{DatabaseOptions, DatabaseUrl},
 };
@@ -63,6 +63,8 @@ pub(crate) enum StartError {
     Open(#[from] flagstone_services::OpenError),
     #[error("the database: {0}")]
     Store(#[from] flagstone_services::store::StoreError),
+    #[error("the setting accounts.check_email_domain: {0}")]
+    EmailDomains(#[from] flagstone_services::accounts::NoNameServers),
     #[error("the first administrator: {0}")]
     FirstAdmin(flagstone_services::error::ServiceError),
     #[error("the demonstration: {0}")]
@@ -226,7 +228,12 @@ fn service_options(settings: &Settings, figures: &Figures) -> Result<Options, St
     database.busy_timeout = settings.database.busy_timeout.0;
     database.readers = settings.database.readers;
     database.observer = figures.queries().clone();
+    let email_domains = match settings.accounts.check_email_domain {
+        true => Some(Arc::new(EmailDomains::of_this_machine()?)),
+        false => None,
+    };
     let accounts = AccountOptions {
+        email_domains,
         session_idle: settings.sessions.idle.0,
         session_lifetime: settings.sessions.lifetime.0,
         ..AccountOptions::default()

@@ -39,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) log: Log,
     /// The first administrator.
     pub(crate) admin: Admin,
+    /// People's accounts.
+    pub(crate) accounts: AccountSettings,
     /// Sessions.
     pub(crate) sessions: Sessions,
     /// Change streams.
@@ -122,6 +124,15 @@ pub(crate) struct Admin {
     /// Their password, a secret. Empty: a one-time set-up token is printed at the first start.
     #[serde(skip_serializing)]
     pub(crate) password: String,
+}
+
+/// People's accounts.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AccountSettings {
+    /// Whether the domain of a new e-mail address is looked up in DNS and refused where it takes no e-mail. Where DNS
+    /// does not answer, the address is accepted.
+    pub(crate) check_email_domain: bool,
 }
 
 /// Sessions (R19).
@@ -299,6 +310,7 @@ impl Default for Settings {
             database: Database::default(),
             log: Log::default(),
             admin: Admin::default(),
+            accounts: AccountSettings::default(),
             sessions: Sessions::default(),
             streams: Streams::default(),
             shutdown: Shutdown::default(),

@@ -1,6 +1,7 @@
 //! People: users, passwords, sessions, the first administrator.
 
 mod email;
+mod email_domain;
 #[cfg(test)]
 mod fixture;
 mod lockout;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+pub use email_domain::{EmailDomains, NoNameServers};
 pub use lockout::LockoutPolicy;
 pub use password_hasher::{HashingError, HashingOptions, PasswordHasher, Verdict};
 pub use password_rules::{
@@ -52,6 +54,8 @@ pub struct AccountOptions {
     pub address_lockout: LockoutPolicy,
     /// How long a set-up token can be used.
     pub setup_token_lifetime: Duration,
+    /// Where the domains of new e-mail addresses are looked up; `None` does without (R42).
+    pub email_domains: Option<Arc<EmailDomains>>,
 }
 
 impl Default for AccountOptions {
@@ -64,6 +68,7 @@ impl Default for AccountOptions {
             account_lockout: LockoutPolicy::ACCOUNT,
             address_lockout: LockoutPolicy::ADDRESS,
             setup_token_lifetime: Duration::from_secs(24 * 60 * 60),
+            email_domains: None,
         }
     }
 }

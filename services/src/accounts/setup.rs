@@ -145,6 +145,7 @@ impl Accounts {
         }
         let Setup { email, name, password, .. } = request;
         let (user, password) = self.check_new_user(NewUser { email, name, role: Role::Admin, password })?;
+        self.check_delivery(&user.email).await?;
         let password_hash = self.0.hasher.hash(password).await?;
         let (accounts, actor) = (self.clone(), actor.clone());
         detached(async move { accounts.claim(&actor, &hash, user, &password_hash).await }).await

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::email_domain::Delivery;
 use super::password_rules::check_password;
 use super::{Accounts, detached, email, lockout};
 use crate::actor::{Actor, Identity, Role};
@@ -68,6 +69,7 @@ impl Accounts {
     pub async fn create_user(&self, actor: &Actor, new: NewUser) -> Result<User, ServiceError> {
         actor.require_admin()?;
         let (user, password) = self.check_new_user(new)?;
+        self.check_delivery(&user.email).await?;
         let hash = self.0.hasher.hash(password).await?;
         let (accounts, actor) = (self.clone(), actor.clone());
         detached(async move {
@@ -191,6 +193,23 @@ impl Accounts {
             last_sign_in_at: None,
         };
         Ok((user, new.password))
+    }
+
+    /// Refuses an address whose domain is known to take no e-mail, where that is looked up at all (R42).
+    pub(super) async fn check_delivery(&self, email: &str) -> Result<(), ServiceError> {
+        let Some(domains) = &self.0.options.email_domains else { return Ok(()) };
+        match domains.delivery(email).await {
+            Delivery::Possible => Ok(()),
+            Delivery::Impossible => Err(ServiceError::invalid(
+                "/email",
+                "undeliverable_email",
+                "the domain of this address takes no e-mail: is it spelt right?",
+            )),
+            Delivery::Unknown => {
+                tracing::warn!("DNS does not answer: the domain of a new e-mail address was not checked");
+                Ok(())
+            }
+        }
     }
 
     /// The row of a new user and its audit row.
