@@ -14,6 +14,8 @@ mod bad_input;
 mod commands;
 #[path = "server/evaluation.rs"]
 mod evaluation;
+#[path = "server/hardening.rs"]
+mod hardening;
 #[path = "server/management.rs"]
 mod management;
 #[path = "server/reload.rs"]

@@ -6,9 +6,12 @@
 pub mod access_log;
 pub mod auth;
 pub mod body_limit;
+pub mod cache_control;
 pub mod catch_panic;
 pub mod client_ip;
 pub mod cors;
+pub mod csrf;
+pub mod ip_filter;
 pub mod kernel;
 pub mod metrics;
 pub mod rate_limit;
@@ -30,7 +33,10 @@ pub static BUILT_IN: &[Registered] = &[
     Registered::of::<access_log::Spec>(),
     Registered::of::<metrics::Spec>(),
     Registered::of::<security_headers::Spec>(),
+    Registered::of::<cache_control::Spec>(),
     Registered::of::<cors::Spec>(),
+    Registered::of::<ip_filter::Spec>(),
+    Registered::of::<csrf::Spec>(),
     Registered::of::<rate_limit::Spec>(),
     Registered::of::<auth::Spec>(),
     Registered::of::<role::Spec>(),

@@ -36,7 +36,7 @@ fn a_saved_limit_binds_at_once_and_counts_go_on() {
 fn a_bad_save_changes_nothing_and_a_good_one_after_it_does() {
     let server = Server::demo();
     let good = fs::read_to_string(server.pipeline_file()).unwrap();
-    save(&server, |text| text.replace("[\"@member\", \"require-admin\"]", "[\"@public\"]"));
+    save(&server, |text| text.replace("\"session\", \"csrf\", \"require-admin\", ", ""));
     outcome(&server, "rejected");
     let status = server.pipeline();
     assert_eq!((&status["generation"], &status["last_attempt"]["outcome"]), (&json!(1), &json!("rejected")));

@@ -1,6 +1,6 @@
 //! Tells browsers what an answer may do.
 //!
-//! One step on the way back sets all headers, on errors and refusals of those inside too. A header that a handler has
+//! A preset names the headers for a purpose, and single settings differ from it. One step on the way back sets all, on errors and refusals of those inside too. A header that a handler has
 //! set already stays as it is. `Server` and `X-Powered-By` are taken out. `Strict-Transport-Security` is sent only over
 //! https, which [`client_ip`](crate::client_ip) finds out.
 //!
@@ -10,14 +10,14 @@
 //!
 //! use flagstone_layers::{
 //!     kernel::{Body, Optional},
-//!     security_headers::{Config, ResourcePolicy, SecurityHeaders},
+//!     security_headers::{Config, Preset, SecurityHeaders},
 //! };
 //! use http::{Request, Response};
 //! use tower::{ServiceBuilder, ServiceExt, service_fn};
 //!
-//! let corp = Optional::of(ResourcePolicy::CrossOrigin);
+//! let config = Config { preset: Preset::Sdk, coep: Some(Optional::OFF), ..Config::default() };
 //! let service = ServiceBuilder::new()
-//!     .layer(SecurityHeaders::layer(&Config { corp, coep: Optional::OFF, ..Config::default() }))
+//!     .layer(SecurityHeaders::layer(&config))
 //!     .service(service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty()))));
 //!
 //! let response = service.oneshot(Request::get("/").body(Body::empty())?).await?;
@@ -29,7 +29,9 @@
 //! # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
 //! ```
 
+mod preset;
 mod spec;
+mod tokens;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
@@ -39,9 +41,13 @@ use http::{
     },
 };
 
-pub use self::spec::{
-    Config, CrossDomainPolicies, DnsPrefetch, EmbedderPolicy, FrameOptions, Hsts, OpenerPolicy,
-    ReferrerPolicy, ResourcePolicy, Spec, Text,
+pub use self::{
+    preset::Preset,
+    spec::{Config, Hsts, Spec, Text},
+    tokens::{
+        CrossDomainPolicies, DnsPrefetch, EmbedderPolicy, FrameOptions, OpenerPolicy, ReferrerPolicy,
+        ResourcePolicy,
+    },
 };
 use crate::kernel::{Flow, Hook, RequestHead, ResponseHead, Standalone};
 
@@ -51,6 +57,7 @@ static EMBEDDER_POLICY: HeaderName = HeaderName::from_static("cross-origin-embed
 static RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 static ORIGIN_AGENT_CLUSTER: HeaderName = HeaderName::from_static("origin-agent-cluster");
 static CROSS_DOMAIN_POLICIES: HeaderName = HeaderName::from_static("x-permitted-cross-domain-policies");
+static X_DOWNLOAD_OPTIONS: HeaderName = HeaderName::from_static("x-download-options");
 static X_POWERED_BY: HeaderName = HeaderName::from_static("x-powered-by");
 
 /// The hook.
@@ -67,6 +74,7 @@ impl SecurityHeaders {
     }
 
     fn new(config: &Config) -> Self {
+        let config = config.headers();
         let flag = |on: bool, value| on.then(|| HeaderValue::from_static(value));
         let text = |text: &Option<Text>| text.as_ref().map(|text| text.0.clone());
         let headers = [
@@ -81,6 +89,7 @@ impl SecurityHeaders {
             (X_XSS_PROTECTION, text(&config.xss_protection.0)),
             (ORIGIN_AGENT_CLUSTER.clone(), flag(config.origin_agent_cluster, "?1")),
             (X_DNS_PREFETCH_CONTROL, config.dns_prefetch.0.map(DnsPrefetch::value)),
+            (X_DOWNLOAD_OPTIONS.clone(), flag(config.download_options, "noopen")),
             (CROSS_DOMAIN_POLICIES.clone(), config.cross_domain_policies.0.map(CrossDomainPolicies::value)),
         ];
         let hsts = config.hsts.0.and_then(|hsts| HeaderValue::try_from(hsts.text()).ok());

@@ -4,8 +4,13 @@ use http::HeaderValue;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::SecurityHeaders;
-use crate::kernel::{Finding, LayerSpec, Optional, Order, PrepareContext, PrepareError, Prepared, Time};
+use super::{
+    CrossDomainPolicies, DnsPrefetch, EmbedderPolicy, FrameOptions, OpenerPolicy, Preset, ReferrerPolicy,
+    ResourcePolicy, SecurityHeaders, preset::Headers,
+};
+use crate::kernel::{
+    Fact, Finding, LayerSpec, Optional, Order, PrepareContext, PrepareError, Prepared, Time,
+};
 
 pub(super) const KIND: &str = "security_headers";
 
@@ -13,38 +18,42 @@ pub(super) const KIND: &str = "security_headers";
 #[derive(Debug)]
 pub struct Spec;
 
-/// The headers that tell browsers what a page or an answer may do. The defaults are those of a JSON API; each header can
-/// be given another value, or `false` to leave it out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// The headers that tell browsers what a page or an answer may do: those of a preset, of which each can be given another
+/// value, or `false` to leave it out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// The headers as they are where nothing else is said.
+    pub preset: Preset,
     /// `Content-Security-Policy`: what a page may load, run and be framed by.
-    pub content_security_policy: Optional<Text>,
-    /// `Strict-Transport-Security`, sent over https only.
-    pub hsts: Optional<Hsts>,
+    pub content_security_policy: Option<Optional<Text>>,
+    /// `Strict-Transport-Security`, sent over https only, which `client_ip` finds out.
+    pub hsts: Option<Optional<Hsts>>,
     /// `X-Content-Type-Options: nosniff`: a browser takes the content type as it is said.
-    pub content_type_options: bool,
+    pub content_type_options: Option<bool>,
     /// `X-Frame-Options`: who may show a page within a page, for browsers that do not know `frame-ancestors`.
-    pub frame_options: Optional<FrameOptions>,
+    pub frame_options: Option<Optional<FrameOptions>>,
     /// `Referrer-Policy`: how much of a page's address is sent on to others.
-    pub referrer_policy: Optional<ReferrerPolicy>,
+    pub referrer_policy: Option<Optional<ReferrerPolicy>>,
     /// `Permissions-Policy`: which features of the device a page may ask for.
-    pub permissions_policy: Optional<Text>,
+    pub permissions_policy: Option<Optional<Text>>,
     /// `Cross-Origin-Opener-Policy`: whether a page shares its window with those that opened it.
-    pub coop: Optional<OpenerPolicy>,
+    pub coop: Option<Optional<OpenerPolicy>>,
     /// `Cross-Origin-Embedder-Policy`: what a page may embed.
-    pub coep: Optional<EmbedderPolicy>,
+    pub coep: Option<Optional<EmbedderPolicy>>,
     /// `Cross-Origin-Resource-Policy`: which pages may embed the answer. What browsers of other origins are meant to
     /// call needs `cross-origin`.
-    pub corp: Optional<ResourcePolicy>,
+    pub corp: Option<Optional<ResourcePolicy>>,
     /// `X-XSS-Protection`. `0` turns off a filter of old browsers that did more harm than good.
-    pub xss_protection: Optional<Text>,
+    pub xss_protection: Option<Optional<Text>>,
     /// `Origin-Agent-Cluster: ?1`: the origin has a process of its own.
-    pub origin_agent_cluster: bool,
+    pub origin_agent_cluster: Option<bool>,
     /// `X-DNS-Prefetch-Control`: whether names of links are looked up before anybody follows them.
-    pub dns_prefetch: Optional<DnsPrefetch>,
+    pub dns_prefetch: Option<Optional<DnsPrefetch>>,
     /// `X-Permitted-Cross-Domain-Policies`: which policy files of Flash and PDF readers count.
-    pub cross_domain_policies: Optional<CrossDomainPolicies>,
+    pub cross_domain_policies: Option<Optional<CrossDomainPolicies>>,
+    /// `X-Download-Options: noopen`: an old browser saves a download before it opens it.
+    pub download_options: Option<bool>,
 }
 
 /// `Strict-Transport-Security`: browsers use https only from now on.
@@ -63,141 +72,32 @@ pub struct Hsts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text(pub HeaderValue);
 
-macro_rules! tokens {
-    ($(#[$about:meta])* $name:ident { $($(#[$meaning:meta])* $variant:ident = $token:literal,)+ }) => {
-        $(#[$about])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-        pub enum $name {
-            $($(#[$meaning])* #[serde(rename = $token)] $variant,)+
-        }
-
-        impl $name {
-            /// The value as it is sent.
-            pub(super) const fn value(self) -> HeaderValue {
-                HeaderValue::from_static(match self {
-                    $(Self::$variant => $token,)+
-                })
-            }
-        }
-    };
-}
-
-tokens! {
-    /// Who may show a page within a page.
-    FrameOptions {
-        /// Nobody.
-        Deny = "DENY",
-        /// Pages of the same origin.
-        SameOrigin = "SAMEORIGIN",
-    }
-}
-
-tokens! {
-    /// How much of a page's address is sent on to others.
-    ReferrerPolicy {
-        /// Nothing.
-        NoReferrer = "no-referrer",
-        /// All of it, but from https to http.
-        NoReferrerWhenDowngrade = "no-referrer-when-downgrade",
-        /// The origin.
-        Origin = "origin",
-        /// All of it within the origin, else the origin.
-        OriginWhenCrossOrigin = "origin-when-cross-origin",
-        /// All of it within the origin, else nothing.
-        SameOrigin = "same-origin",
-        /// The origin, but from https to http.
-        StrictOrigin = "strict-origin",
-        /// All of it within the origin, else the origin, but from https to http.
-        StrictOriginWhenCrossOrigin = "strict-origin-when-cross-origin",
-        /// All of it, always.
-        UnsafeUrl = "unsafe-url",
-    }
-}
-
-tokens! {
-    /// Whether a page shares its window with those that opened it.
-    OpenerPolicy {
-        /// With those of the same origin.
-        SameOrigin = "same-origin",
-        /// With those, and with what it opens itself.
-        SameOriginAllowPopups = "same-origin-allow-popups",
-        /// With nobody that opens it.
-        NoopenerAllowPopups = "noopener-allow-popups",
-        /// With everybody.
-        UnsafeNone = "unsafe-none",
-    }
-}
-
-tokens! {
-    /// What a page may embed.
-    EmbedderPolicy {
-        /// What says that it may be embedded.
-        RequireCorp = "require-corp",
-        /// Anything, asked for without cookies.
-        Credentialless = "credentialless",
-        /// Anything.
-        UnsafeNone = "unsafe-none",
-    }
-}
-
-tokens! {
-    /// Which pages may embed an answer.
-    ResourcePolicy {
-        /// Pages of the same origin.
-        SameOrigin = "same-origin",
-        /// Pages of the same site.
-        SameSite = "same-site",
-        /// Any page.
-        CrossOrigin = "cross-origin",
-    }
-}
-
-tokens! {
-    /// Whether names of links are looked up before anybody follows them.
-    DnsPrefetch {
-        /// They are.
-        On = "on",
-        /// They are not.
-        Off = "off",
-    }
-}
-
-tokens! {
-    /// Which policy files of Flash and PDF readers count.
-    CrossDomainPolicies {
-        /// None.
-        None = "none",
-        /// The one at the root.
-        MasterOnly = "master-only",
-        /// Those with the right content type.
-        ByContentType = "by-content-type",
-        /// All.
-        All = "all",
-    }
-}
-
 // === impl Config ===
 
-impl Default for Config {
-    fn default() -> Self {
-        let text = |text| Optional::of(Text(HeaderValue::from_static(text)));
-        Self {
-            content_security_policy: text("default-src 'none'; frame-ancestors 'none'"),
-            hsts: Optional::of(Hsts::default()),
-            content_type_options: true,
-            frame_options: Optional::of(FrameOptions::Deny),
-            referrer_policy: Optional::of(ReferrerPolicy::NoReferrer),
-            permissions_policy: text(
-                "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
-            ),
-            coop: Optional::of(OpenerPolicy::SameOrigin),
-            coep: Optional::of(EmbedderPolicy::RequireCorp),
-            corp: Optional::of(ResourcePolicy::SameOrigin),
-            xss_protection: text("0"),
-            origin_agent_cluster: true,
-            dns_prefetch: Optional::of(DnsPrefetch::Off),
-            cross_domain_policies: Optional::of(CrossDomainPolicies::None),
+impl Config {
+    /// What is sent.
+    pub(super) fn headers(&self) -> Headers {
+        let mut headers = self.preset.headers();
+        macro_rules! overridden {
+            ($($field:ident),+) => { $(if let Some(value) = &self.$field { headers.$field = value.clone(); })+ };
         }
+        overridden!(
+            content_security_policy,
+            hsts,
+            content_type_options,
+            frame_options,
+            referrer_policy,
+            permissions_policy,
+            coop,
+            coep,
+            corp,
+            xss_protection,
+            origin_agent_cluster,
+            dns_prefetch,
+            cross_domain_policies,
+            download_options
+        );
+        headers
     }
 }
 
@@ -269,12 +169,15 @@ impl LayerSpec for Spec {
     const ABOUT: &'static str = "tells browsers what an answer may do, on every answer";
     type Config = Config;
 
-    fn order(_: &Config) -> Order {
-        Order { sees_refusals: true, ..Order::default() }
+    fn order(config: &Config) -> Order {
+        // Without a layer that finds out whether it is https, the header would never be sent.
+        let needs = if config.headers().hsts.0.is_some() { vec![Fact::ClientIp] } else { Vec::new() };
+        Order { needs, sees_refusals: true, ..Order::default() }
     }
 
     fn check(config: &Config) -> Vec<Finding> {
         config
+            .headers()
             .hsts
             .0
             .filter(|hsts| hsts.is_unfit_for_preload())

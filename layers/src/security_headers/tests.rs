@@ -90,7 +90,7 @@ async fn each_can_be_changed_or_turned_off() {
     ] {
         assert_eq!(seen.header(name), value, "{name}");
     }
-    let off = toml::to_string(&Config::default()).unwrap();
+    let off = toml::to_string(&Preset::Helmet.headers()).unwrap();
     let off: String = off
         .lines()
         .take_while(|line| !line.starts_with('['))
@@ -133,6 +133,28 @@ async fn a_refusal_of_those_inside_has_them_too() {
     assert!(Spec::order(&Config::default()).sees_refusals);
 }
 
+#[tokio::test]
+async fn a_preset_is_what_single_settings_differ_from() {
+    let seen = answer("preset = 'sdk'\nframe_options = 'SAMEORIGIN'", false, &[]).await;
+    assert_eq!(seen.header("cross-origin-resource-policy"), "cross-origin");
+    assert_eq!(seen.header("x-frame-options"), "SAMEORIGIN");
+    assert_eq!(seen.header("content-security-policy"), EXPECTED[0].1);
+    let pages = answer("preset = 'dashboard'", false, &[]).await.header("content-security-policy");
+    assert!(pages.contains("script-src 'self'; ") && pages.contains("frame-ancestors 'none'"), "{pages}");
+    assert_eq!(answer("preset = 'legacy'", false, &[]).await.header("x-xss-protection"), "1; mode=block");
+    let helmet = answer("preset = 'helmet'", true, &[]).await;
+    assert_eq!(helmet.header("strict-transport-security"), "max-age=31536000; includeSubDomains");
+    assert_eq!(helmet.header("x-download-options"), "noopen");
+    assert_eq!(helmet.header("cross-origin-embedder-policy"), "");
+}
+
+#[test]
+fn https_is_known_only_inside_of_client_ip() {
+    use crate::kernel::Fact;
+    assert_eq!(Spec::order(&config("")).needs, [Fact::ClientIp]);
+    assert!(Spec::order(&config("hsts = false")).needs.is_empty());
+}
+
 #[test]
 fn bad_settings_are_refused() {
     for bad in [
@@ -145,6 +167,7 @@ fn bad_settings_are_refused() {
         "hsts = { max_age = 'long' }",
         "hsts = { age = '1d' }",
         "x_frame_options = 'DENY'",
+        "preset = 'strict'",
     ] {
         assert!(toml::from_str::<Config>(bad).is_err(), "{bad}");
     }
@@ -153,7 +176,7 @@ fn bad_settings_are_refused() {
 #[test]
 fn a_header_that_preload_lists_refuse_is_doubted() {
     assert!(Spec::check(&Config::default()).is_empty());
-    assert!(Spec::check(&Config { hsts: Optional::OFF, ..Config::default() }).is_empty());
+    assert!(Spec::check(&Config { hsts: Some(Optional::OFF), ..Config::default() }).is_empty());
     for text in ["hsts = { max_age = '364d' }", "hsts = { include_subdomains = false }"] {
         assert_eq!(Spec::check(&config(text)).len(), 1, "{text}");
     }
