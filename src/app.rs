@@ -279,11 +279,7 @@ fn state(settings: &Settings, shared: &Arc<Shared>) -> Result<State, StartError>
         figures: Arc::clone(shared) as _,
         pipeline: Arc::clone(shared) as _,
         readiness: Arc::clone(shared) as _,
-        streams: StreamOptions {
-            heartbeat: settings.streams.heartbeat.0,
-            max_age: settings.streams.max_age.0,
-            max_age_jitter: settings.streams.max_age_jitter.0,
-        },
+        streams: StreamOptions { heartbeat: settings.streams.heartbeat.0 },
         public_url: settings.public_url()?.map(|url| url.to_string()),
         started: Timestamp::now(),
         version: VERSION,

@@ -151,10 +151,6 @@ pub(crate) struct Sessions {
 pub(crate) struct Streams {
     /// How long without an event before a comment is sent.
     pub(crate) heartbeat: Time,
-    /// After which time a stream is ended, so that connections spread over instances again.
-    pub(crate) max_age: Time,
-    /// By how much at most that is shortened, so that not all end at once.
-    pub(crate) max_age_jitter: Time,
 }
 
 /// The server's end (R74).
@@ -379,7 +375,7 @@ impl Default for Sessions {
 
 impl Default for Streams {
     fn default() -> Self {
-        Self { heartbeat: seconds(15), max_age: seconds(24 * 60 * 60), max_age_jitter: seconds(2 * 60 * 60) }
+        Self { heartbeat: seconds(15) }
     }
 }
 

@@ -10,6 +10,8 @@ mod harness;
 mod accounts;
 #[path = "server/bad_input.rs"]
 mod bad_input;
+#[path = "server/bodies.rs"]
+mod bodies;
 #[path = "server/commands.rs"]
 mod commands;
 #[path = "server/evaluation.rs"]

@@ -9,8 +9,11 @@ pub mod body_limit;
 pub mod cache_control;
 pub mod catch_panic;
 pub mod client_ip;
+pub mod compress;
+pub mod concurrency;
 pub mod cors;
 pub mod csrf;
+pub mod decompress;
 pub mod ip_filter;
 pub mod kernel;
 pub mod metrics;
@@ -19,6 +22,7 @@ pub mod request_id;
 pub mod role;
 pub mod security_headers;
 mod sharded;
+pub mod stream_timeout;
 #[cfg(test)]
 mod testing;
 pub mod timeout;
@@ -38,10 +42,14 @@ pub static BUILT_IN: &[Registered] = &[
     Registered::of::<ip_filter::Spec>(),
     Registered::of::<csrf::Spec>(),
     Registered::of::<rate_limit::Spec>(),
+    Registered::of::<concurrency::Spec>(),
     Registered::of::<auth::Spec>(),
     Registered::of::<role::Spec>(),
     Registered::of::<body_limit::Spec>(),
+    Registered::of::<decompress::Spec>(),
     Registered::of::<timeout::Spec>(),
+    Registered::of::<stream_timeout::Spec>(),
+    Registered::of::<compress::Spec>(),
 ];
 
 /// The registry of [`BUILT_IN`]; a third party adds its own with [`Registry::with`].

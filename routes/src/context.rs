@@ -115,7 +115,9 @@ impl Context {
         if tag == "*" {
             return Ok(Some(Expected::Any));
         }
-        let version = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')?.parse().ok());
+        // A tag is made weak where the answer is compressed; it names the same version.
+        let strong = tag.strip_prefix("W/").unwrap_or(tag);
+        let version = strong.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')?.parse().ok());
         version.map(|version| Some(Expected::Version(version))).ok_or_else(|| {
             Problem::new(
                 StatusCode::PRECONDITION_FAILED,

@@ -69,6 +69,11 @@ pub(crate) fn body_problem(error: &BodyError) -> Problem {
             "BODY_TIMEOUT",
             format!("The body was not sent within {} seconds.", time.as_secs_f64()),
         ),
+        BodyError::TooDense(ratio) => Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "BODY_TOO_LARGE",
+            format!("The body decompresses to more than {ratio} times its size."),
+        ),
         BodyError::Broken(_) => {
             Problem::new(StatusCode::BAD_REQUEST, "BODY_BROKEN", "The body ended before it was whole.")
         }

@@ -31,10 +31,6 @@ pub struct State {
 pub struct StreamOptions {
     /// How long without an event before a comment is sent, so that nobody takes the stream for dead.
     pub heartbeat: Duration,
-    /// After which time a stream is ended, so that connections spread over instances again.
-    pub max_age: Duration,
-    /// By how much at most `max_age` is shortened, so that not all end at once.
-    pub max_age_jitter: Duration,
 }
 
 /// The server's figures, as far as handlers note or show them.

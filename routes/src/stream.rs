@@ -43,9 +43,8 @@ struct EventStream {
     subscription: Subscription,
     wire: Wire,
     heartbeat: Duration,
-    /// Rings when a heartbeat is due; the age is looked at then, too, so that a stream has one timer.
+    /// Rings when a heartbeat is due.
     timer: Pin<Box<Sleep>>,
-    ends_at: Instant,
     state: State,
 }
 
@@ -89,14 +88,11 @@ fn open(context: &Context, wire: Wire) -> Result<Response, Problem> {
 
 impl EventStream {
     fn new(subscription: Subscription, wire: Wire, options: StreamOptions) -> Self {
-        let age = options.max_age.saturating_sub(spread(options.max_age_jitter));
-        let now = Instant::now();
         Self {
             subscription,
             wire,
             heartbeat: options.heartbeat,
-            timer: Box::pin(tokio::time::sleep_until(now + options.heartbeat.min(age))),
-            ends_at: now + age,
+            timer: Box::pin(tokio::time::sleep(options.heartbeat)),
             state: State::Opening,
         }
     }
@@ -135,11 +131,8 @@ impl EventStream {
         if self.timer.as_mut().poll(context).is_pending() {
             return Poll::Pending;
         }
-        let now = Instant::now();
-        if now >= self.ends_at {
-            return Poll::Ready(Some(self.last()));
-        }
-        self.timer.as_mut().reset((now + self.heartbeat).min(self.ends_at));
+        let next = Instant::now() + self.heartbeat;
+        self.timer.as_mut().reset(next);
         Poll::Ready(Some(Bytes::from_static(b":\n\n")))
     }
 }

@@ -78,8 +78,10 @@ fn a_forged_or_missing_token_opens_nothing() {
 fn a_stream_is_kept_alive_and_ends_at_its_age() {
     let server = Setup::demo()
         .variable("FLAGSTONE_STREAMS__HEARTBEAT", "100ms")
-        .variable("FLAGSTONE_STREAMS__MAX_AGE", "600ms")
-        .variable("FLAGSTONE_STREAMS__MAX_AGE_JITTER", "0s")
+        .pipeline(|text| {
+            text.replace("lifetime = \"24h\"", "lifetime = \"600ms\"")
+                .replace("jitter = \"2h\"", "jitter = 0")
+        })
         .start();
     let bearer = authorization(&server);
     let lines = server.stream("/api/v1/stream", &[("authorization", &bearer)]).end();

@@ -82,7 +82,7 @@ async fn add(notes: Arc<Notes>, request: Request) -> Response {
 /// Why a body could not be read. How large and how slow it may be is said in the pipeline.
 fn body_problem(error: &BodyError) -> Problem {
     let (status, code) = match error {
-        BodyError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE"),
+        BodyError::TooLarge(_) | BodyError::TooDense(_) => (StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE"),
         BodyError::TooSlow(_) => (StatusCode::REQUEST_TIMEOUT, "BODY_TIMEOUT"),
         BodyError::Broken(_) => (StatusCode::BAD_REQUEST, "BODY_BROKEN"),
     };

@@ -79,6 +79,9 @@ pub enum BodyError {
     /// It took too long.
     #[error("the body took longer than {0:?}")]
     TooSlow(Duration),
+    /// It decompresses to more than so many times its size.
+    #[error("the body decompresses to more than {0} times its size")]
+    TooDense(u32),
     /// The connection or what makes the body failed.
     #[error("the body ended early: {0}")]
     Broken(#[source] BoxError),
@@ -187,7 +190,7 @@ impl Body {
             this.kind = Kind::Empty;
             return Poll::Ready(Some(Err(error)));
         }
-        polled.map(|frame| frame.map(|frame| frame.map_err(BodyError::Broken)))
+        polled.map(|frame| frame.map(|frame| frame.map_err(BodyError::from_source)))
     }
 }
 
@@ -293,6 +296,18 @@ impl fmt::Debug for Body {
             .field("kind", &kind)
             .field("limited", &!self.limits.is_empty())
             .finish_non_exhaustive()
+    }
+}
+
+// === impl BodyError ===
+
+impl BodyError {
+    /// The error of a body within a body is that of both.
+    fn from_source(error: BoxError) -> Self {
+        match error.downcast::<Self>() {
+            Ok(error) => *error,
+            Err(error) => Self::Broken(error),
+        }
     }
 }
 

@@ -127,6 +127,11 @@ where
 // === impl Foreign ===
 
 impl Next {
+    /// What is inside as a Tower service, for layers of others.
+    pub fn into_service(self) -> StandaloneService {
+        StandaloneService { next: self }
+    }
+
     /// A Tower service as the end of a chain. Its error, if it has one, is answered with 500.
     pub fn from_service<S, B>(service: S) -> Self
     where
