@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -38,6 +38,8 @@ struct Shared {
     turn: Mutex<()>,
     /// Set where it is not known whether a commit happened: memory may be behind the database.
     stale: AtomicBool,
+    /// [`Db::reopened`] when memory was last brought to the database's state.
+    reopened: AtomicU64,
 }
 
 /// A change on its way: what it does to the database and, once that is durable, to memory.
@@ -82,8 +84,8 @@ impl Changes {
         keys: Arc<KeyTable>,
         counters: Arc<StreamCounters>,
     ) -> Self {
-        let (turn, stale) = (Mutex::default(), AtomicBool::new(false));
-        Self(Arc::new(Shared { db, clock, snapshots, keys, counters, turn, stale }))
+        let (turn, stale, reopened) = (Mutex::default(), AtomicBool::new(false), AtomicU64::new(0));
+        Self(Arc::new(Shared { db, clock, snapshots, keys, counters, turn, stale, reopened }))
     }
 
     /// Runs `work` in a transaction of its own, commits, and brings memory and streams up to date. It is a task of
@@ -97,11 +99,13 @@ impl Changes {
         actor: &Actor,
         work: impl for<'a> FnOnce(&'a mut Change) -> Work<'a, T> + Send + 'static,
     ) -> Result<T, ServiceError> {
-        let (shared, actor) = (self.0.clone(), actor.clone());
+        let (changes, actor) = (self.clone(), actor.clone());
         let task = tokio::spawn(async move {
+            let shared = &changes.0;
             let _turn = tokio::time::timeout(TURN, shared.turn.lock())
                 .await
                 .map_err(|_| StoreError::Unavailable("changes before this one take too long".to_owned()))?;
+            changes.catch_up().await?;
             let transaction = shared.db.begin().await?;
             let now = shared.clock.now();
             let (effects, pending) = (Vec::new(), HashMap::new());
@@ -125,14 +129,23 @@ impl Changes {
         self.0.turn.lock().await
     }
 
-    /// Reads everything again where a commit's outcome was unknown.
+    /// Reads everything again where memory may not be at the database's state.
     pub(crate) async fn repair(&self) -> Result<(), ServiceError> {
-        if !self.0.stale.load(Ordering::Relaxed) {
-            return Ok(());
-        }
         let _turn = self.pause().await;
-        self.load().await?;
-        self.0.stale.store(false, Ordering::Relaxed);
+        self.catch_up().await
+    }
+
+    /// As [`Changes::repair`], in a turn that is the caller's.
+    async fn catch_up(&self) -> Result<(), ServiceError> {
+        let shared = &self.0;
+        let is_behind = || {
+            shared.stale.load(Ordering::Relaxed)
+                || shared.db.reopened() != shared.reopened.load(Ordering::Relaxed)
+        };
+        if is_behind() {
+            self.load().await?;
+            shared.stale.store(false, Ordering::Relaxed);
+        }
         Ok(())
     }
 
@@ -141,12 +154,17 @@ impl Changes {
         let shared = &self.0;
         let now = shared.clock.now();
         let mut reader = shared.db.read().await?;
+        // An older copy may have been put in place and have come to the same revision with other changes.
+        let reopened = shared.db.reopened();
+        let other_file = reopened != shared.reopened.load(Ordering::Relaxed);
         let mut gone = shared.snapshots.all();
         let mut effects = Vec::new();
         for (project, row) in store::environments::with_projects(&mut reader).await? {
             gone.retain(|handle| handle.id != row.id);
             let known = shared.snapshots.by_id(row.id);
-            if known.as_ref().is_some_and(|handle| handle.snapshot.load().revision == row.revision) {
+            let is_current =
+                |handle: &Arc<EnvironmentHandle>| handle.snapshot.load().revision == row.revision;
+            if !other_file && known.as_ref().is_some_and(is_current) {
                 continue;
             }
             let snapshot = Snapshot::load(&mut reader, &row, now).await?;
@@ -176,6 +194,7 @@ impl Changes {
         for grant in vanished {
             shared.apply(Effect::RevokeKey(grant), now);
         }
+        shared.reopened.store(reopened, Ordering::Relaxed);
         Ok(())
     }
 }

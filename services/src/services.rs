@@ -1,9 +1,10 @@
 //! Everything together: opened once, closed once.
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -22,6 +23,9 @@ use crate::store::{self, DatabaseOptions, Db, StoreError};
 const HOUSEKEEPING: Duration = Duration::from_secs(15);
 /// Rounds of housekeeping after which expired sessions are deleted: five minutes.
 const PURGE: u64 = 20;
+
+/// How long an answer to the question of readiness holds.
+const PROBE: Duration = Duration::from_secs(1);
 
 /// What the services are opened with.
 #[derive(Clone)]
@@ -74,6 +78,8 @@ pub struct Services {
     pub clock: Clock,
     pub(crate) changes: Changes,
     db: Db,
+    /// When the database was last asked for readiness, and what it said.
+    probed: Mutex<Option<(Instant, Result<(), StoreError>)>>,
     housekeeping: AbortHandle,
 }
 
@@ -124,17 +130,32 @@ impl Services {
             clock,
             changes,
             db,
+            probed: Mutex::default(),
             housekeeping: tokio::spawn(housekeeping(services.clone())).abort_handle(),
         }))
     }
 
-    /// Whether the database answers: for readiness.
+    /// Whether the database answers and takes changes: for readiness. However often it is asked, the database is
+    /// asked once a second.
     ///
     /// # Errors
     /// [`ServiceError::Unavailable`].
     pub async fn ready(&self) -> Result<(), ServiceError> {
+        let mut probed = self.probed.lock().await;
+        let outcome = match &*probed {
+            Some((at, outcome)) if at.elapsed() < PROBE => outcome.clone(),
+            _ => {
+                let outcome = self.probe().await;
+                *probed = Some((Instant::now(), outcome.clone()));
+                outcome
+            }
+        };
+        Ok(outcome?)
+    }
+
+    async fn probe(&self) -> Result<(), StoreError> {
         store::statistics::ping(&mut self.db.read().await?).await?;
-        Ok(())
+        self.db.probe().await
     }
 
     /// How much there is.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::dialect;
 use super::sqlite::{self, Sqlite};
 use super::value::{Row, Value};
 
@@ -204,6 +205,24 @@ impl Db {
     pub async fn close(&self, deadline: Duration) -> Result<(), StoreError> {
         match &self.backend {
             Backend::Sqlite(sqlite) => sqlite.close(deadline).await,
+        }
+    }
+
+    /// Whether changes would be taken: makes one that changes nothing, and commits it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub(crate) async fn probe(&self) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        transaction.batch(dialect::WRITE_NOTHING).await?;
+        transaction.commit().await
+    }
+
+    /// How often the database was opened again after it had been damaged or replaced: what was read from it before
+    /// may not be in it any more.
+    pub(crate) fn reopened(&self) -> u64 {
+        match &self.backend {
+            Backend::Sqlite(sqlite) => sqlite.reopened(),
         }
     }
 

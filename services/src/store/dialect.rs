@@ -22,6 +22,9 @@ pub(super) const CREATE_MIGRATIONS: &str = "CREATE TABLE IF NOT EXISTS schema_mi
     applied_at BIGINT NOT NULL
 )";
 
+/// Writes a page, so that a full disk shows, and changes nothing: nobody uses this number.
+pub(super) const WRITE_NOTHING: &str = "PRAGMA user_version = 0";
+
 #[cfg(test)]
 mod tests {
     use super::sqlite_placeholders;

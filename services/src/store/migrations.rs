@@ -29,6 +29,15 @@ pub(super) async fn run(db: &Db) -> Result<(), StoreError> {
     apply(db, SQLITE).await
 }
 
+/// Whether a database has exactly the steps that this program knows.
+pub(super) fn are_applied(connection: &rusqlite::Connection) -> rusqlite::Result<bool> {
+    let mut statement =
+        connection.prepare("SELECT version, checksum FROM schema_migrations ORDER BY version")?;
+    let applied = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let applied: Vec<(i64, String)> = applied.collect::<Result<_, _>>()?;
+    Ok(applied.into_iter().eq(SQLITE.iter().map(|known| (known.version, known.checksum()))))
+}
+
 async fn apply(db: &Db, migrations: &[Migration]) -> Result<(), StoreError> {
     loop {
         // The applied steps are read under the write lock, so two processes that start together take turns.

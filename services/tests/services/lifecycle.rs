@@ -116,6 +116,8 @@ async fn closing_writes_down_what_is_counted_and_refuses_what_comes_after() {
 async fn a_failing_commit_changes_nothing_in_memory_and_is_looked_into() {
     let fixture = Fixture::new().await;
     fixture.flag("search").await;
+    let grant = fixture.grant("development").await;
+    let mut stream = Subscription::open(&grant, None, fixture.clock.now());
     // A foreign key that is looked at no earlier than at the commit.
     fixture
         .outside()
@@ -138,8 +140,6 @@ async fn a_failing_commit_changes_nothing_in_memory_and_is_looked_into() {
              UPDATE flags SET definition = json_set(definition, '$.name', 'Found')"
         ))
         .unwrap();
-    let grant = fixture.grant("development").await;
-    let mut stream = Subscription::open(&grant, None, fixture.clock.now());
     fixture.services.housekeep().await.unwrap();
     let snapshot = fixture.handle("development").snapshot.load_full();
     assert_eq!((snapshot.revision, snapshot.flags["search"].flag.name.as_str()), (2, "Found"));
