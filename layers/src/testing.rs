@@ -58,6 +58,14 @@ impl StateSource for States {
     fn put(&mut self, instance: &str, kind: &'static str, key: &str, state: Arc<dyn Any + Send + Sync>) {
         self.0.insert((instance.to_owned(), kind, key.to_owned()), state);
     }
+
+    fn get_shared(&self, _: &str, kind: &'static str, key: &str) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.get("", kind, key)
+    }
+
+    fn put_shared(&mut self, kind: &'static str, key: &str, state: Arc<dyn Any + Send + Sync>) {
+        self.put("", kind, key, state);
+    }
 }
 
 /// Settings from TOML.

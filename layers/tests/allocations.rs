@@ -91,6 +91,12 @@ impl StateSource for NoStates {
     }
 
     fn put(&mut self, _: &str, _: &'static str, _: &str, _: Arc<dyn Any + Send + Sync>) {}
+
+    fn get_shared(&self, _: &str, _: &'static str, _: &str) -> Option<Arc<dyn Any + Send + Sync>> {
+        None
+    }
+
+    fn put_shared(&mut self, _: &'static str, _: &str, _: Arc<dyn Any + Send + Sync>) {}
 }
 
 /// Half of them remember something, which is as many as there is room for.

@@ -19,6 +19,17 @@ const KIND_CHANGED: &str = "the layer's kind changed";
 #[derive(Clone, Default)]
 pub(crate) struct States {
     instances: HashMap<Identity, Kept>,
+    shared: HashMap<SharedKey, Shared>,
+}
+
+/// What instances of a kind share under a name.
+type SharedKey = (&'static str, Box<str>);
+
+#[derive(Clone)]
+struct Shared {
+    state: State,
+    /// Since when no instance has asked for it.
+    absent_since: Option<Instant>,
 }
 
 /// Whose state it is. A layer that changes its kind and keeps its name is another one.
@@ -39,6 +50,7 @@ struct Kept {
 pub(crate) struct Draft<'a> {
     before: &'a States,
     instances: RefCell<HashMap<Identity, Drafted>>,
+    shared: RefCell<HashMap<SharedKey, State>>,
 }
 
 struct Drafted {
@@ -63,14 +75,15 @@ pub(crate) enum Carried {
 impl States {
     /// Begins a new generation.
     pub(crate) fn draft(&self) -> Draft<'_> {
-        Draft { before: self, instances: RefCell::default() }
+        Draft { before: self, instances: RefCell::default(), shared: RefCell::default() }
     }
 
     /// Forgets what belongs to instances that have been gone for longer than [`GRACE`].
     pub(crate) fn prune(&mut self, now: Instant) {
-        self.instances.retain(|_, kept| {
-            kept.absent_since.is_none_or(|since| now.saturating_duration_since(since) < GRACE)
-        });
+        let in_grace =
+            |absent: Option<Instant>| absent.is_none_or(|since| now.saturating_duration_since(since) < GRACE);
+        self.instances.retain(|_, kept| in_grace(kept.absent_since));
+        self.shared.retain(|_, shared| in_grace(shared.absent_since));
     }
 
     fn get(&self, name: &Arc<str>, kind: &'static str) -> Option<&Kept> {
@@ -141,7 +154,16 @@ impl Draft<'_> {
                 Kept { absent_since, ..kept.clone() }
             });
         }
-        let mut states = States { instances };
+        let present = |(key, state)| (key, Shared { state, absent_since: None });
+        let mut shared: HashMap<SharedKey, Shared> =
+            self.shared.into_inner().into_iter().map(present).collect();
+        for (key, before) in &self.before.shared {
+            shared.entry(key.clone()).or_insert_with(|| Shared {
+                state: Arc::clone(&before.state),
+                absent_since: Some(before.absent_since.unwrap_or(now)),
+            });
+        }
+        let mut states = States { instances, shared };
         states.prune(now);
         states
     }
@@ -168,6 +190,24 @@ impl StateSource for Draft<'_> {
         if let Some(drafted) = self.instances.get_mut().get_mut(&(Arc::from(instance), kind)) {
             drafted.kept.states.insert(key.into(), state);
         }
+    }
+
+    fn get_shared(&self, instance: &str, kind: &'static str, key: &str) -> Option<State> {
+        let key: SharedKey = (kind, key.into());
+        let mut shared = self.shared.borrow_mut();
+        if let Some(state) = shared.get(&key) {
+            return Some(Arc::clone(state));
+        }
+        let state = Arc::clone(&self.before.shared.get(&key)?.state);
+        if let Some(drafted) = self.instances.borrow_mut().get_mut(&(Arc::from(instance), kind)) {
+            drafted.carried = true;
+        }
+        shared.insert(key, Arc::clone(&state));
+        Some(state)
+    }
+
+    fn put_shared(&mut self, kind: &'static str, key: &str, state: State) {
+        self.shared.get_mut().insert((kind, key.into()), state);
     }
 }
 

@@ -153,6 +153,11 @@ pub trait StateSource {
     fn get(&self, instance: &str, kind: &'static str, key: &str) -> Option<Arc<dyn Any + Send + Sync>>;
     /// Keeps new state for this generation and those after it.
     fn put(&mut self, instance: &str, kind: &'static str, key: &str, state: Arc<dyn Any + Send + Sync>);
+    /// As [`get`](Self::get), of what instances of a kind share under a name; `instance` is the one that asks.
+    fn get_shared(&self, instance: &str, kind: &'static str, key: &str)
+    -> Option<Arc<dyn Any + Send + Sync>>;
+    /// As [`put`](Self::put), for [`get_shared`](Self::get_shared).
+    fn put_shared(&mut self, kind: &'static str, key: &str, state: Arc<dyn Any + Send + Sync>);
 }
 
 /// Why an instance could not be prepared.
@@ -330,6 +335,23 @@ impl<'a> PrepareContext<'a> {
         }
         let state = Arc::new(new());
         self.states.put(&self.instance, self.kind, key, state.clone());
+        state
+    }
+
+    /// As [`state`](Self::state), shared by all instances of this kind that give it this name.
+    pub fn shared_state<T: Any + Send + Sync>(
+        &mut self,
+        name: &str,
+        key: &str,
+        new: impl FnOnce() -> T,
+    ) -> Arc<T> {
+        let key = format!("{name}/{key}");
+        let found = self.states.get_shared(&self.instance, self.kind, &key);
+        if let Some(state) = found.and_then(|state| state.downcast::<T>().ok()) {
+            return state;
+        }
+        let state = Arc::new(new());
+        self.states.put_shared(self.kind, &key, state.clone());
         state
     }
 }

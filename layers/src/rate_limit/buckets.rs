@@ -47,6 +47,11 @@ impl Buckets {
         Verdict { allowed: false, remaining: 0, reset: reset.max(1) }
     }
 
+    /// Forgets a request that was counted.
+    pub(super) fn take_back(&mut self) {
+        self.current = self.current.saturating_sub(1);
+    }
+
     /// How many came in a window that ends now, as if those of each bucket had come evenly.
     pub(super) fn within(&mut self, window: u64, now: u64) -> u64 {
         self.advance(now);

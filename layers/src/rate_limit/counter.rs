@@ -79,6 +79,14 @@ impl Counter {
         verdict
     }
 
+    /// Forgets the request that was counted last.
+    pub(super) fn take_back(&mut self) {
+        match &mut self.counted {
+            Counted::Exactly(times) => drop(times.pop_back()),
+            Counted::Weighted(buckets) => buckets.take_back(),
+        }
+    }
+
     fn blocked_for(&self, quota: &Quota, now: u64) -> u64 {
         self.over_since.map_or(0, |since| since.saturating_add(quota.block_for).saturating_sub(now))
     }

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasher, Hash, RandomState},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
@@ -18,6 +18,13 @@ pub(super) struct Counters {
     hasher: RandomState,
     shards: [Mutex<HashMap<u64, Counter>>; SHARDS],
     clock: Clock,
+}
+
+/// What a limit says of a request, and of whom.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) verdict: Verdict,
+    hash: u64,
 }
 
 /// Milliseconds since the counters were made.
@@ -40,19 +47,30 @@ impl Counters {
     }
 
     /// Counts a request of a key, if it is allowed. At most `max_keys` are remembered, but one for each lock at least.
-    pub(super) fn ask(&self, key: impl Hash, quota: &Quota, max_keys: usize) -> Verdict {
+    pub(super) fn ask(&self, key: impl Hash, quota: &Quota, max_keys: usize) -> Asked {
         let now = (self.clock)();
         let hash = self.hasher.hash_one(key);
-        let shard = usize::try_from(hash % SHARDS as u64).unwrap_or_default();
-        let Some(shard) = self.shards.get(shard) else {
-            return Verdict { allowed: false, remaining: 0, reset: quota.window };
-        };
-        let mut counters = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counters = self.shard(hash);
         if let Some(counter) = counters.get_mut(&hash) {
-            return counter.ask(quota, now);
+            return Asked { verdict: counter.ask(quota, now), hash };
         }
         make_room(&mut counters, (max_keys / SHARDS).max(1), quota, now);
-        counters.entry(hash).or_insert_with(|| Counter::new(now)).ask(quota, now)
+        let verdict = counters.entry(hash).or_insert_with(|| Counter::new(now)).ask(quota, now);
+        Asked { verdict, hash }
+    }
+
+    /// Forgets a request that was counted.
+    pub(super) fn take_back(&self, asked: &Asked) {
+        if let Some(counter) = self.shard(asked.hash).get_mut(&asked.hash) {
+            counter.take_back();
+        }
+    }
+
+    fn shard(&self, hash: u64) -> MutexGuard<'_, HashMap<u64, Counter>> {
+        let [first, others @ ..] = &self.shards;
+        let shard = usize::try_from(hash % SHARDS as u64).unwrap_or_default();
+        let shard = shard.checked_sub(1).and_then(|index| others.get(index)).unwrap_or(first);
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many keys are remembered.
@@ -110,8 +128,8 @@ mod tests {
             assert!(counters.len() <= 1_600);
         }
         assert!(counters.len() >= 1_000, "{}", counters.len());
-        assert!(!counters.ask(9_999u64, &quota, 1_600).allowed, "the newest is remembered");
-        assert!(counters.ask(0u64, &quota, 1_600).allowed, "the oldest is forgotten");
+        assert!(!counters.ask(9_999u64, &quota, 1_600).verdict.allowed, "the newest is remembered");
+        assert!(counters.ask(0u64, &quota, 1_600).verdict.allowed, "the oldest is forgotten");
     }
 
     #[test]
@@ -119,9 +137,9 @@ mod tests {
         let now = Arc::new(AtomicU64::new(0));
         let counters = counters(&now);
         let quota = Quota { requests: 1, window: 100, block_for: 0 };
-        (0..1_000u64).for_each(|key| assert!(counters.ask(key, &quota, 16).allowed));
+        (0..1_000u64).for_each(|key| assert!(counters.ask(key, &quota, 16).verdict.allowed));
         now.store(1_000, Ordering::Relaxed);
-        (0..100u64).for_each(|key| assert!(counters.ask(("new", key), &quota, 16_000).allowed));
+        (0..100u64).for_each(|key| assert!(counters.ask(("new", key), &quota, 16_000).verdict.allowed));
         assert!(counters.len() <= 116);
     }
 
@@ -156,7 +174,7 @@ mod tests {
                 scope.spawn(|| {
                     for _ in 0..100 {
                         allowed.fetch_add(
-                            u64::from(counters.ask("key", &quota, 1000).allowed),
+                            u64::from(counters.ask("key", &quota, 1000).verdict.allowed),
                             Ordering::Relaxed,
                         );
                     }

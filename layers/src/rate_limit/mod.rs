@@ -1,8 +1,10 @@
 //! Limits how many requests a client may make in a time.
 //!
-//! The window slides: exactly up to 64 requests, by two weighted buckets above that. Refused requests do not count, but
-//! with `block_for` a key that went over is refused altogether for that long. What was counted is kept over reloads, so
-//! a changed limit binds at once and refills nothing. IPv6 clients are counted by their /56 network.
+//! The window slides: exactly up to 64 requests, by two weighted buckets above that. A layer has one limit or several,
+//! each of which may be about some requests only; a request has to pass all that are about it, and one that is refused
+//! counts in none. What is over a limit is refused (`throttle`), or everything of that key for a while (`block`), or it
+//! is only counted (`observe`). What was counted is kept over reloads, so a changed limit binds at once and refills
+//! nothing; layers that name the same state count together. IPv6 clients are counted by their /56 network.
 //!
 //! ```
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -34,84 +36,83 @@ mod counter;
 mod counters;
 mod fields;
 mod hits;
+mod limit;
+mod matching;
 mod spec;
 #[cfg(test)]
 mod tests;
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 
 use self::{
-    counter::{Quota, Verdict},
-    counters::Counters,
-    fields::Fields,
+    counter::Verdict,
+    counters::{Asked, Counters},
+    limit::Limit,
 };
 pub use self::{
     hits::RateLimitHits,
-    spec::{Config, HeaderStyle, Key, Spec},
+    matching::{Match, Name, Path, Wanted},
+    spec::{Action, Config, HeaderStyle, Key, LimitConfig, Spec},
 };
-use crate::kernel::{Flow, Hook, Principal, Problem, RequestHead, ResponseHead, Standalone};
+use crate::kernel::{Flow, Hook, HookState, Problem, RequestHead, Response, ResponseHead, Slot, Standalone};
 
 /// The hook.
 #[derive(Clone, Debug)]
 pub struct RateLimit {
-    key: Key,
-    quota: Quota,
+    limits: Box<[Limit]>,
     max_keys: usize,
-    fields: Fields,
-    counters: Arc<Counters>,
-    hits: Option<hits::Counter>,
+}
+
+/// The limits a request passed.
+#[derive(Debug)]
+pub enum Passed {
+    /// None was about it.
+    None,
+    /// One: its place, what remains, and when it grows again.
+    One([u64; 3]),
+    /// Several.
+    Many(Box<Vec<[u64; 3]>>),
 }
 
 impl RateLimit {
     /// A Tower layer that does this alone, with counters of its own.
     pub fn layer(config: &Config) -> Standalone {
-        Standalone::hook(spec::KIND, Self::new(spec::KIND, config, Arc::new(Counters::new()), None))
+        Standalone::hook(spec::KIND, Self::new(spec::KIND, config, |_| Arc::new(Counters::new()), None))
     }
 
-    fn new(name: &str, config: &Config, counters: Arc<Counters>, hits: Option<hits::Counter>) -> Self {
-        let quota = config.quota();
-        let fields = match config.headers {
-            HeaderStyle::Draft6 => Fields::draft_6(&quota),
-            HeaderStyle::Ietf => Fields::ietf(name, &quota),
-            HeaderStyle::None => Fields::None,
-        };
-        Self { key: config.key.clone(), quota, max_keys: config.max_keys, fields, counters, hits }
+    /// `counters` gives those of a limit by its key in the layer's state.
+    fn new(
+        name: &str,
+        config: &Config,
+        mut counters: impl FnMut(&str) -> Arc<Counters>,
+        hits: Option<&Arc<RateLimitHits>>,
+    ) -> Self {
+        let limits = config.all().into_iter().map(|limit| {
+            let full_name = match limit.name.as_str() {
+                "" => name.to_owned(),
+                own => format!("{name}/{own}"),
+            };
+            let counters = counters(&limit.state_key());
+            Limit::new(full_name.into(), &limit, config.headers, counters, hits.cloned())
+        });
+        Self { limits: limits.collect(), max_keys: config.max_keys }
     }
 
-    /// Asks for the request's key; all requests that lack it are counted together.
-    fn ask(&self, head: &RequestHead) -> Verdict {
-        let exchange = head.exchange();
-        match &self.key {
-            Key::ClientIp => self.counters.ask(exchange.address().map(network), &self.quota, self.max_keys),
-            Key::Principal | Key::SdkKey => {
-                let id = exchange.principal().map(Principal::id);
-                self.counters.ask(id, &self.quota, self.max_keys)
+    /// A limit was hit: those that were passed before do not count the request.
+    fn refuse(
+        &self,
+        head: &RequestHead,
+        passed: &Passing,
+        limit: &Limit,
+        verdict: &Verdict,
+    ) -> Box<Response> {
+        passed.each(|index, asked| {
+            if let Some(limit) = self.limits.get(index) {
+                limit.take_back(asked);
             }
-            Key::Header(name) => {
-                let value = head.headers().get(name).map(HeaderValue::as_bytes);
-                self.counters.ask(value, &self.quota, self.max_keys)
-            }
-        }
-    }
-}
-
-impl Hook for RateLimit {
-    /// Remaining, reset, and whether there is a limit at all.
-    type State = [u64; 3];
-
-    fn on_request(&self, head: &mut RequestHead) -> Flow<[u64; 3]> {
-        if self.quota.requests == 0 {
-            return Flow::Continue([0; 3]);
-        }
-        let verdict = self.ask(head);
-        if verdict.allowed {
-            return Flow::Continue([verdict.remaining, verdict.reset, 1]);
-        }
-        if let Some(hits) = &self.hits {
-            hits.inc();
-        }
+        });
         let wait = fields::seconds(verdict.reset).max(1);
         let problem = Problem::new(
             StatusCode::TOO_MANY_REQUESTS,
@@ -119,25 +120,87 @@ impl Hook for RateLimit {
             format!("Too many requests: try again in {wait} seconds."),
         );
         let mut response = problem.retry_after(wait).into_response(head.exchange());
-        self.fields.write(response.headers_mut(), &verdict);
-        Flow::Stop(Box::new(response))
+        limit.fields.write(response.headers_mut(), verdict);
+        Box::new(response)
+    }
+}
+
+/// The limits passed so far: the first inline, so that one limit costs no allocation.
+struct Passing {
+    first: Option<(usize, Asked)>,
+    others: Vec<(usize, Asked)>,
+}
+
+impl Passing {
+    fn push(&mut self, index: usize, asked: Asked) {
+        match self.first {
+            None => self.first = Some((index, asked)),
+            Some(_) => self.others.push((index, asked)),
+        }
     }
 
-    fn on_response(&self, [remaining, reset, limited]: [u64; 3], response: &mut ResponseHead<'_>) {
-        if limited != 0 {
-            self.fields.write(response.headers_mut(), &Verdict { allowed: true, remaining, reset });
+    fn each(&self, mut look: impl FnMut(usize, &Asked)) {
+        self.first.iter().chain(&self.others).for_each(|(index, asked)| look(*index, asked));
+    }
+
+    fn done(self) -> Passed {
+        let words =
+            |(index, asked): (usize, Asked)| [index as u64, asked.verdict.remaining, asked.verdict.reset];
+        match self.first {
+            None => Passed::None,
+            Some(first) if self.others.is_empty() => Passed::One(words(first)),
+            Some(first) => {
+                Passed::Many(Box::new(std::iter::once(first).chain(self.others).map(words).collect()))
+            }
         }
     }
 }
 
-/// What counts as one client: an IPv4 address, or the /56 network that a provider gives an IPv6 household.
-fn network(address: IpAddr) -> u64 {
-    match address.to_canonical() {
-        IpAddr::V4(address) => u64::from(address.to_bits()),
-        // The upper 56 bits, kept apart from every IPv4 address by a bit that those lack.
-        IpAddr::V6(address) => {
-            let upper = u64::try_from(address.to_bits() >> 72).unwrap_or(u64::MAX);
-            upper | 1 << 60
+impl Hook for RateLimit {
+    type State = Passed;
+
+    fn on_request(&self, head: &mut RequestHead) -> Flow<Passed> {
+        let mut passed = Passing { first: None, others: Vec::new() };
+        for (index, limit) in self.limits.iter().enumerate() {
+            let Some(asked) = limit.ask(head, self.max_keys) else { continue };
+            if !asked.verdict.allowed {
+                return Flow::Stop(self.refuse(head, &passed, limit, &asked.verdict));
+            }
+            passed.push(index, asked);
+        }
+        Flow::Continue(passed.done())
+    }
+
+    fn on_response(&self, passed: Passed, response: &mut ResponseHead<'_>) {
+        let mut write = |[index, remaining, reset]: [u64; 3]| {
+            let limit = usize::try_from(index).ok().and_then(|index| self.limits.get(index));
+            if let Some(limit) = limit {
+                limit.fields.write(response.headers_mut(), &Verdict { allowed: true, remaining, reset });
+            }
+        };
+        match passed {
+            Passed::None => {}
+            Passed::One(words) => write(words),
+            Passed::Many(all) => all.into_iter().for_each(write),
+        }
+    }
+}
+
+impl HookState for Passed {
+    fn store(self) -> Slot {
+        match self {
+            Self::None => Slot::Empty,
+            Self::One(words) => Slot::Words(words),
+            Self::Many(all) => Slot::Boxed(all),
+        }
+    }
+
+    fn load(slot: Slot) -> Option<Self> {
+        match slot {
+            Slot::Empty => Some(Self::None),
+            Slot::Words(words) => Some(Self::One(words)),
+            Slot::Boxed(all) => all.downcast().ok().map(Self::Many),
+            Slot::Header(_) => None,
         }
     }
 }

@@ -1,8 +1,8 @@
-use http::{HeaderMap, Method, Request};
+use http::{HeaderMap, HeaderValue, Method, Request};
 
 use super::*;
 use crate::{
-    kernel::{Body, Exchange, LayerSpec, Matched, PrincipalKind, Resources, Time},
+    kernel::{Body, Exchange, LayerSpec, Matched, Principal, PrincipalKind, Resources, Time},
     testing::{self, Seen, States},
 };
 
@@ -104,12 +104,8 @@ fn a_known_key_costs_no_allocation() {
     for (key, requests) in
         [(Key::ClientIp, 1_000), (Key::Principal, 64), (Key::Header(http::header::HOST), 64)]
     {
-        let hook = RateLimit::new(
-            "test",
-            &Config::new(key, requests, Time::seconds(60)),
-            Arc::new(Counters::new()),
-            None,
-        );
+        let config = Config::new(key, requests, Time::seconds(60));
+        let hook = RateLimit::new("test", &config, |_| Arc::new(Counters::new()), None);
         let exchange = Exchange::new(Method::GET, "/", Matched::NotFound);
         exchange.set_principal(Principal::new(PrincipalKind::ClientKey, "a"));
         let (mut parts, body) = request().into_parts();
@@ -117,7 +113,7 @@ fn a_known_key_costs_no_allocation() {
         let mut request = crate::kernel::Request::new(parts, body, Arc::new(exchange));
         // The times of a window that counts one by one are made room for as they come.
         for _ in 0..33 {
-            assert!(matches!(hook.on_request(request.head_mut()), Flow::Continue([.., 1])));
+            assert!(matches!(hook.on_request(request.head_mut()), Flow::Continue(Passed::One(_))));
         }
         let made = allocation_counter::measure(|| drop(hook.on_request(request.head_mut())));
         assert_eq!(made.count_total, 0, "{hook:?}");
@@ -196,8 +192,186 @@ fn settings_that_make_no_sense_are_refused() {
     assert_eq!(order("sdk_key").needs, [crate::kernel::Fact::Principal]);
     let config = |key| Config::new(key, 1, Time::seconds(1));
     assert_eq!(
-        Spec::carry(&config(Key::ClientIp), &Config { requests: 9, ..config(Key::ClientIp) }),
+        Spec::carry(&config(Key::ClientIp), &Config { requests: Some(9), ..config(Key::ClientIp) }),
         crate::kernel::Carry::Keep
     );
     assert_ne!(Spec::carry(&config(Key::ClientIp), &config(Key::Principal)), crate::kernel::Carry::Keep);
+}
+
+/// Several limits in one layer.
+const SEVERAL: &str = "
+headers = 'ietf'
+[[limits]]
+name = 'all'
+key = 'client_ip'
+requests = 5
+window = '60s'
+[[limits]]
+name = 'login'
+match = { path = '/api/auth/{*rest}', methods = ['POST'], headers = { x-robot = false } }
+key = 'client_ip'
+requests = 2
+window = '60s'
+block_for = '10m'
+[[limits]]
+name = 'tenants'
+match = { headers = { x-tenant = true } }
+key = 'header:x-tenant'
+requests = 1
+window = '60s'
+action = 'observe'
+";
+
+async fn sent(layer: &Standalone, method: Method, path: &str, headers: &[(&str, &str)]) -> Seen {
+    let mut request = Request::builder().method(method.clone()).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let exchange = Exchange::new(method, path, Matched::NotFound).with_peer("192.0.2.1:1".parse().unwrap());
+    testing::send_with(layer, request.body(Body::empty()).unwrap(), exchange, HeaderMap::new()).await
+}
+
+#[tokio::test]
+async fn a_request_passes_every_limit_that_is_about_it() {
+    let layer = layer(SEVERAL);
+    let login = async |headers: &[(&str, &str)]| sent(&layer, Method::POST, "/api/auth/login", headers).await;
+    let first = login(&[]).await;
+    assert_eq!(first.header("ratelimit-policy"), "\"test/all\";q=5;w=60, \"test/login\";q=2;w=60");
+    assert_eq!(first.header("ratelimit"), "\"test/all\";r=4;t=60, \"test/login\";r=1;t=60");
+    assert_eq!(login(&[]).await.status(), 200);
+    let refused = login(&[]).await;
+    assert_eq!((refused.status().as_u16(), refused.header("retry-after")), (429, "600".to_owned()));
+    assert_eq!(refused.header("ratelimit-policy"), "\"test/login\";q=2;w=60");
+    // Another method, path or header: only the first limit, which the refused one did not count in.
+    for (method, path, headers) in [
+        (Method::GET, "/api/auth/login", [].as_slice()),
+        (Method::POST, "/api/other", &[]),
+        (Method::POST, "/api/auth/login", &[("x-robot", "yes")]),
+    ] {
+        assert_eq!(sent(&layer, method, path, headers).await.status(), 200, "{path}");
+    }
+    assert_eq!(sent(&layer, Method::GET, "/", &[]).await.status(), 429, "five were counted");
+}
+
+#[tokio::test]
+async fn an_observing_limit_refuses_nobody() {
+    let layer = layer(SEVERAL);
+    let tenant = [("x-tenant", "a")];
+    let first = sent(&layer, Method::GET, "/", &tenant).await;
+    assert!(first.exchange.observed().is_empty());
+    assert!(!first.header("ratelimit-policy").contains("tenants"), "it binds nobody, so it is not told of");
+    let second = sent(&layer, Method::GET, "/", &tenant).await;
+    assert_eq!(second.status(), 200);
+    assert_eq!(second.exchange.observed(), ["test/tenants".into()]);
+}
+
+#[tokio::test]
+async fn layers_that_name_a_state_count_together() {
+    let (mut states, resources) = (States::default(), Resources::new());
+    let mut layer = |text: &str| {
+        let prepared = testing::prepare::<Spec>(text, &resources, &mut states).unwrap();
+        Standalone::prepared("test", prepared)
+    };
+    let settings = "key = 'client_ip'\nrequests = 2\nwindow = '60s'\nstate = 'people'";
+    let (first, second) = (layer(settings), layer(settings));
+    let by_header = layer("key = 'header:x'\nrequests = 2\nwindow = '60s'\nstate = 'people'");
+    assert_eq!(testing::send(&first, request()).await.header("ratelimit-remaining"), "1");
+    assert_eq!(testing::send(&second, request()).await.header("ratelimit-remaining"), "0");
+    assert_eq!(testing::send(&first, request()).await.status(), 429);
+    assert_eq!(testing::send(&by_header, request()).await.header("ratelimit-remaining"), "1");
+}
+
+#[tokio::test]
+async fn a_parameter_of_the_route_is_a_key() {
+    let layer = layer("key = 'parameter:project'\nrequests = 1\nwindow = '60s'");
+    let of = async |path: &'static str| {
+        let matched = Matched::Route {
+            id: 0,
+            pattern: "/p/{project}",
+            parameters: smallvec::smallvec![(3, u16::try_from(path.len()).unwrap())],
+        };
+        let exchange = Exchange::new(Method::GET, path, matched);
+        testing::send_with(&layer, request(), exchange, HeaderMap::new()).await.status()
+    };
+    assert_eq!(
+        (of("/p/shop").await, of("/p/blog").await, of("/p/shop").await.as_u16()),
+        (http::StatusCode::OK, http::StatusCode::OK, 429)
+    );
+}
+
+#[tokio::test]
+async fn trying_a_pipeline_out_leaves_no_figure_behind() {
+    let hits = RateLimitHits::default();
+    let resources = Resources::new().with(hits.clone());
+    let text = "key = 'client_ip'\nrequests = 1\nwindow = '60s'";
+    let prepared = testing::prepare::<Spec>(text, &resources, &mut States::default()).unwrap();
+    let figures = || {
+        let mut registry = prometheus_client::registry::Registry::default();
+        hits.register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        text
+    };
+    assert!(!figures().contains("test"), "{}", figures());
+    let layer = Standalone::prepared("test", prepared);
+    testing::send(&layer, request()).await;
+    testing::send(&layer, request()).await;
+    assert!(figures().contains("rate_limit_hits_total{type=\"test\"} 1"), "{}", figures());
+}
+
+#[test]
+fn a_limit_is_said_whole_and_once() {
+    let findings = |text: &str| {
+        let found = Spec::check(&testing::config(text));
+        found.iter().map(|found| (found.key, found.message.clone())).collect::<Vec<_>>()
+    };
+    let one = "key = 'client_ip'\nrequests = 1\nwindow = '1s'\n";
+    assert_eq!(findings("key = 'client_ip'\nwindow = '1s'"), [(None, "`requests` is not said".to_owned())]);
+    assert_eq!(findings("")[0].1, "`key`, `requests`, `window` is not said");
+    let limit = "[[limits]]\nname = 'a'\nkey = 'client_ip'\nrequests = 1\nwindow = '1s'\n";
+    assert_eq!(findings(&format!("{one}{limit}"))[0].0, Some("limits"));
+    assert_eq!(findings(&format!("{limit}{limit}"))[0].0, Some("limits"));
+    assert_eq!(findings(&format!("{one}action = 'block'"))[0].0, Some("action"));
+    assert_eq!(findings(&format!("{one}action = 'observe'\nblock_for = '1s'"))[0].0, Some("block_for"));
+    assert_eq!(findings(&format!("{one}match = {{}}"))[0].0, Some("match"));
+    assert!(findings(one).is_empty() && findings(limit).is_empty());
+    for bad in [
+        "match = { path = 'api' }",
+        "match = { paths = '/a' }",
+        "match = { methods = ['no method'] }",
+        "match = { headers = { 'a b' = true } }",
+        "match = { headers = { a = 1 } }",
+        "key = 'parameter:'",
+        "action = 'captcha'",
+    ] {
+        assert!(toml::from_str::<Config>(bad).is_err(), "{bad}");
+    }
+}
+
+/// How many of a client's requests are allowed, over and over, held against counting each limit by hand.
+#[test]
+fn several_limits_are_as_strict_as_the_strictest() {
+    use proptest::prelude::*;
+    let cases = (1_u64..8, 1_u64..8, prop::collection::vec(any::<bool>(), 1..40));
+    proptest!(|((all, posts, requests) in cases)| {
+        let text = format!(
+            "[[limits]]\nname = 'all'\nkey = 'client_ip'\nrequests = {all}\nwindow = '1h'\n\
+             [[limits]]\nname = 'posts'\nmatch = {{ methods = 'POST' }}\nkey = 'client_ip'\nrequests = {posts}\nwindow = '1h'"
+        );
+        let hook = RateLimit::new("test", &testing::config(&text), |_| Arc::new(Counters::new()), None);
+        let (mut seen, mut seen_posts) = (0, 0);
+        for post in requests {
+            let method = if post { Method::POST } else { Method::GET };
+            let exchange = Arc::new(Exchange::new(method.clone(), "/", Matched::NotFound));
+            let (parts, ()) = Request::builder().method(method).body(()).unwrap().into_parts();
+            let mut request = crate::kernel::Request::new(parts, Body::empty(), exchange);
+            let allowed = matches!(hook.on_request(request.head_mut()), Flow::Continue(_));
+            let expected = seen < all && (!post || seen_posts < posts);
+            prop_assert_eq!(allowed, expected);
+            if expected {
+                seen += 1;
+                seen_posts += u64::from(post);
+            }
+        }
+    });
 }

@@ -46,6 +46,12 @@ impl StateSource for NoStates {
     }
 
     fn put(&mut self, _: &str, _: &'static str, _: &str, _: Arc<dyn std::any::Any + Send + Sync>) {}
+
+    fn get_shared(&self, _: &str, _: &'static str, _: &str) -> Option<Arc<dyn std::any::Any + Send + Sync>> {
+        None
+    }
+
+    fn put_shared(&mut self, _: &'static str, _: &str, _: Arc<dyn std::any::Any + Send + Sync>) {}
 }
 
 /// The built-in layers of these kinds with their default settings, as a pipeline makes them.
