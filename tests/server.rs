@@ -18,6 +18,8 @@ mod commands;
 mod evaluation;
 #[path = "server/hardening.rs"]
 mod hardening;
+#[path = "server/limits.rs"]
+mod limits;
 #[path = "server/management.rs"]
 mod management;
 #[path = "server/reload.rs"]
