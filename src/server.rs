@@ -4,4 +4,6 @@ pub(crate) mod activity;
 pub(crate) mod admin;
 pub(crate) mod connection;
 pub(crate) mod drain;
+mod linger;
 pub(crate) mod listen;
+pub(crate) mod proxy_protocol;

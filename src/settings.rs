@@ -7,13 +7,15 @@ use std::{
     time::Duration,
 };
 
-use flagstone_layers::kernel::{Environment, Size, Time};
+use flagstone_layers::kernel::{Environment, List, Network, Size, Time};
 use flagstone_pipeline::{Report, SettingsSource, Variables, read_settings};
 use http::Uri;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::server::{activity::Timeouts, admin::AdminAddress, connection::Limits};
+use crate::server::{
+    activity::Timeouts, admin::AdminAddress, connection::Limits, proxy_protocol::ProxyProtocol,
+};
 
 /// What any setting can be overridden by: `FLAGSTONE_<SECTION>__<KEY>`.
 const PREFIX: &str = "FLAGSTONE_";
@@ -59,6 +61,9 @@ pub(crate) struct Server {
     pub(crate) port: String,
     /// The address of the admin listener: loopback, or `unix:/path`.
     pub(crate) admin_listen: String,
+    /// The networks of proxies that begin each connection with the PROXY protocol (version 1 or 2). They have to, and
+    /// nobody else may.
+    pub(crate) proxy_protocol_from: List<Network>,
     /// The most open connections; further ones are closed at once.
     pub(crate) max_connections: usize,
     /// How long a request's head may take, from its first byte.
@@ -291,6 +296,7 @@ impl Settings {
             head_bytes: usize::try_from(self.server.max_header_size.0).unwrap_or(usize::MAX).max(8192),
             headers: self.server.max_headers,
             streams: self.server.max_http2_streams,
+            proxy_protocol: ProxyProtocol::new(self.server.proxy_protocol_from.clone()),
         }
     }
 }
@@ -320,6 +326,7 @@ impl Default for Server {
             listen: "127.0.0.1:8080".to_owned(),
             port: String::new(),
             admin_listen: "127.0.0.1:8081".to_owned(),
+            proxy_protocol_from: List::default(),
             max_connections: 20_000,
             header_timeout: seconds(10),
             idle_timeout: seconds(75),

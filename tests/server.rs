@@ -6,6 +6,12 @@
 #[path = "server/harness.rs"]
 mod harness;
 
+// The raw-socket cases, which are sent through proxies too.
+#[path = "edge/cases.rs"]
+mod cases;
+#[path = "edge/socket.rs"]
+mod socket;
+
 #[path = "server/accounts.rs"]
 mod accounts;
 #[path = "server/bad_input.rs"]
@@ -14,6 +20,8 @@ mod bad_input;
 mod bodies;
 #[path = "server/commands.rs"]
 mod commands;
+#[path = "server/edge.rs"]
+mod edge;
 #[path = "server/evaluation.rs"]
 mod evaluation;
 #[path = "server/hardening.rs"]

@@ -34,7 +34,7 @@ use http::Method;
 use self::context::Context;
 pub use self::{
     auth::{PLAIN_COOKIE, SECURE_COOKIE},
-    fallback::TARGET_BYTES,
+    fallback::Misdirected,
     state::{Figures, PipelineStatus, Protocol, Readiness, State, StreamOptions},
     table::{Table, TableError},
 };
@@ -49,7 +49,7 @@ pub fn specs() -> Vec<(RouteSpec, Next)> {
     Routes::all(None)
 }
 
-/// What answers a request that no route does: 404, 405, 414.
+/// What answers a request that no route does, or may see: 400, 404, 405, 414.
 pub fn fallback() -> Next {
     Next::new(|request: Request| Call::Ready(fallback::answer(&request)))
 }

@@ -11,11 +11,14 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
+use http::StatusCode;
 use hyper::rt::{Read, ReadBufCursor, Write};
+
+use super::linger::Linger;
 
 /// How long a connection may take.
 #[derive(Clone, Copy, Debug)]
@@ -35,12 +38,17 @@ pub(crate) struct Activity {
     expects_head: AtomicBool,
     /// Counts heads: odd while one is being read.
     heads: AtomicU32,
+    /// The request that is being answered has a body.
+    has_body: AtomicBool,
+    /// It was refused, perhaps before its body was read: its client may still be sending.
+    refused: AtomicBool,
 }
 
 /// An I/O object that notes its activity.
 pub(crate) struct Watched<T> {
     inner: T,
     activity: Arc<Activity>,
+    linger: Linger,
 }
 
 /// Judges a connection from what it did between ticks.
@@ -61,16 +69,19 @@ impl Activity {
     }
 
     /// A request's head was read whole.
-    pub(crate) fn head_read(&self) {
+    pub(crate) fn head_read(&self, has_body: bool) {
         self.expects_head.store(false, Ordering::Relaxed);
+        self.has_body.store(has_body, Ordering::Relaxed);
         if self.reads_head() {
             self.heads.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// The request was answered: what comes next is another head.
-    pub(crate) fn answered(&self) {
+    pub(crate) fn answered(&self, status: StatusCode) {
         self.expects_head.store(true, Ordering::Relaxed);
+        let refused = self.has_body.load(Ordering::Relaxed) && !status.is_success();
+        self.refused.store(refused, Ordering::Relaxed);
     }
 
     fn reads_head(&self) -> bool {
@@ -133,7 +144,7 @@ impl Watchdog {
 
 impl<T> Watched<T> {
     pub(crate) fn new(inner: T, activity: Arc<Activity>) -> Self {
-        Self { inner, activity }
+        Self { inner, activity, linger: Linger::default() }
     }
 }
 
@@ -151,7 +162,7 @@ impl<T: Read + Unpin> Read for Watched<T> {
     }
 }
 
-impl<T: Write + Unpin> Write for Watched<T> {
+impl<T: Read + Write + Unpin> Write for Watched<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -169,7 +180,14 @@ impl<T: Write + Unpin> Write for Watched<T> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(context)
+        if !self.linger.begun() {
+            ready!(Pin::new(&mut self.inner).poll_shutdown(context))?;
+        }
+        if !self.activity.refused.load(Ordering::Relaxed) {
+            return Poll::Ready(Ok(()));
+        }
+        let this = &mut *self;
+        this.linger.poll(&mut this.inner, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -215,9 +233,9 @@ mod tests {
         let activity = Activity::new();
         let request = |activity: &Activity| {
             activity.read();
-            activity.head_read();
+            activity.head_read(false);
             activity.wrote();
-            activity.answered();
+            activity.answered(StatusCode::OK);
         };
         assert_eq!(ticks(&activity, 1000, request), None);
     }
@@ -232,7 +250,7 @@ mod tests {
     fn a_stream_lives_as_long_as_it_is_written_to() {
         let activity = Activity::new();
         activity.read();
-        activity.head_read();
+        activity.head_read(false);
         assert_eq!(ticks(&activity, 1000, Activity::wrote), None);
     }
 }

@@ -15,8 +15,9 @@ use std::{
 
 use flagstone_layers::kernel::{Body, Call, Exchange, Matched, Next, Request, Response};
 use flagstone_pipeline::{Pipeline, Snapshot};
-use flagstone_routes::{TARGET_BYTES, Table};
+use flagstone_routes::{Misdirected, Table};
 use http::{Method, header::ACCESS_CONTROL_REQUEST_METHOD};
+use http_body::Body as _;
 use hyper::{body::Incoming, service::Service};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -27,10 +28,11 @@ use tokio::{net::TcpStream, sync::watch};
 use super::{
     activity::{Activity, Timeouts, Watchdog, Watched},
     drain::{self, Phase},
+    proxy_protocol::{self, BadHeader, ProxyProtocol},
 };
 
 /// What bounds a connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Limits {
     /// Times after which it is closed.
     pub(crate) timeouts: Timeouts,
@@ -40,6 +42,8 @@ pub(crate) struct Limits {
     pub(crate) headers: usize,
     /// The most concurrent requests on one HTTP/2 connection.
     pub(crate) streams: u32,
+    /// Which proxies say whose connection it is.
+    pub(crate) proxy_protocol: ProxyProtocol,
 }
 
 /// Serves connections: what all of them share.
@@ -81,10 +85,10 @@ impl Connections {
         let router = Arc::new(Router { pipeline, table });
         Arc::new(Self {
             router,
-            limits,
             http1: builder(&limits).http1_only(),
             http2: builder(&limits).http2_only(),
             either: builder(&limits),
+            limits,
             open: AtomicUsize::new(0),
             refused: AtomicU64::new(0),
         })
@@ -112,7 +116,7 @@ impl Connections {
     /// Serves one connection to its end.
     pub(crate) fn serve(
         self: Arc<Self>,
-        stream: TcpStream,
+        mut stream: TcpStream,
         peer: SocketAddr,
         mut phase: watch::Receiver<Phase>,
     ) -> impl Future<Output = ()> + Send {
@@ -122,11 +126,21 @@ impl Connections {
             let this = &open.0;
             let activity = Activity::new();
             let watchdog = Watchdog::new(Arc::clone(&activity), this.limits.timeouts).bites();
-            let service =
-                RequestService { router: Arc::clone(&this.router), activity: Arc::clone(&activity), peer };
             let served = async {
+                let peer = match this.client(&mut stream, peer).await {
+                    Ok(client) => client,
+                    Err(error) => {
+                        tracing::debug!(%peer, %error, "a connection from a proxy does not say whose it is");
+                        return;
+                    }
+                };
+                let service = RequestService {
+                    router: Arc::clone(&this.router),
+                    activity: Arc::clone(&activity),
+                    peer,
+                };
                 let Some(builder) = this.builder_for(&stream).await else { return };
-                let io = Watched::new(TokioIo::new(stream), activity);
+                let io = Watched::new(TokioIo::new(stream), Arc::clone(&activity));
                 let mut connection = pin!(builder.serve_connection(io, service));
                 tokio::select! {
                     _ = connection.as_mut() => return,
@@ -142,6 +156,15 @@ impl Connections {
                 () = watchdog => {}
             }
         }
+    }
+
+    /// Whose connection it is: the peer's, or of whom the peer says so by the PROXY protocol, where it has to.
+    async fn client(&self, stream: &mut TcpStream, peer: SocketAddr) -> Result<SocketAddr, BadHeader> {
+        if !self.limits.proxy_protocol.is_spoken_by(peer) {
+            return Ok(peer);
+        }
+        let read = tokio::time::timeout(self.limits.timeouts.head, proxy_protocol::read(stream, peer));
+        read.await.map_err(|_| BadHeader::Ended(std::io::ErrorKind::TimedOut.into()))?
     }
 
     /// Looks at the first bytes without taking them: only HTTP/2's preface begins with `PRI `.
@@ -188,11 +211,10 @@ impl Router {
     fn call(&self, request: http::Request<Incoming>, peer: SocketAddr) -> Call {
         let snapshot = self.pipeline.current();
         let (parts, body) = request.into_parts();
-        let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
-        let (path, matched) = if target > TARGET_BYTES {
-            (None, Matched::NotFound)
-        } else {
-            self.find(&snapshot, &parts.method, parts.uri.path())
+        let misdirected = Misdirected::check(&parts.method, &parts.uri, parts.version, &parts.headers);
+        let (path, matched) = match misdirected {
+            Some(_) => (None, Matched::NotFound),
+            None => self.find(&snapshot, &parts.method, parts.uri.path()),
         };
         let wanted = preflight_for(&parts);
         let (matched, preflight) = match (&matched, wanted) {
@@ -254,7 +276,7 @@ impl Service<http::Request<Incoming>> for RequestService {
     type Future = Answer;
 
     fn call(&self, request: http::Request<Incoming>) -> Answer {
-        self.activity.head_read();
+        self.activity.head_read(!request.body().is_end_stream());
         Answer { call: Some(self.router.call(request, self.peer)), activity: Arc::clone(&self.activity) }
     }
 }
@@ -275,7 +297,7 @@ impl Future for Answer {
             // A future that is polled again after its end answers nothing.
             None => return Poll::Pending,
         };
-        self.activity.answered();
+        self.activity.answered(response.status());
         Poll::Ready(Ok(response))
     }
 }

@@ -282,6 +282,20 @@ impl Server {
         }
     }
 
+    /// The lines of the log file (`LOG_FILE=log.json`), once one is about this path.
+    pub(crate) fn wait_for_log(&self, path: &str) -> Vec<Value> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let text = fs::read_to_string(self.folder.path().join("log.json")).unwrap_or_default();
+            let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+            if lines.iter().any(|line| line["path"] == path) {
+                return lines;
+            }
+            assert!(Instant::now() < deadline, "no line about {path}");
+            thread::yield_now();
+        }
+    }
+
     /// The pipeline's status.
     pub(crate) fn pipeline(&self) -> Value {
         self.admin("GET", "/pipeline").send().json()

@@ -1,0 +1,151 @@
+//! The HTTP edge over raw sockets, with nobody between.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+};
+
+use serde_json::Value;
+
+use crate::{
+    cases::{Expected, cases},
+    harness::{PATIENCE, Server, Setup},
+    socket::exchange,
+};
+
+#[test]
+fn every_hostile_request_is_refused_or_answered_once() {
+    let server = Setup::demo().variable("RATE_LIMIT_MAX", "0").variable("LOG_FILE", "log.json").start();
+    let address = server.address();
+    let mut wrong = Vec::new();
+    for case in cases() {
+        let bytes = replaced(&case.bytes, &address.to_string());
+        let answers = exchange(address, &bytes);
+        let statuses = answers.statuses();
+        let fits = match (case.direct, statuses.as_slice()) {
+            (Expected::StatusOrClosed(_), []) => true,
+            (Expected::Status(allowed) | Expected::StatusOrClosed(allowed), [status]) => {
+                allowed.contains(status)
+            }
+            _ => false,
+        };
+        if !fits {
+            wrong.push(format!("{}: {statuses:?} where {:?} was expected", case.name, case.direct));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // Nothing that stood in a body or a header became a request of its own.
+    assert_eq!(server.get("/after-all").send().status, 404);
+    let log = server.wait_for_log("/after-all");
+    assert!(!log.iter().any(|line| line["path"] == "/smuggled"), "something was smuggled");
+    assert!(!log.iter().any(|line| line["status"].as_u64().is_some_and(|status| status >= 500)));
+}
+
+/// The bytes with the server's address in place of `HOST`.
+fn replaced(bytes: &[u8], host: &str) -> Vec<u8> {
+    let mut replaced = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some(index) = rest.windows(4).position(|window| window == b"HOST") {
+        replaced.extend_from_slice(&rest[..index]);
+        replaced.extend_from_slice(host.as_bytes());
+        rest = &rest[index + 4..];
+    }
+    replaced.extend_from_slice(rest);
+    replaced
+}
+
+#[test]
+fn a_client_that_is_still_sending_can_read_that_it_was_refused() {
+    let server = Server::demo();
+    let body = vec![b'x'; 10 << 20];
+    for round in 0..100 {
+        let mut socket = TcpStream::connect(server.address()).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let head = format!(
+            "POST /api/v1/evaluate HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\n\r\n",
+            server.address(),
+            server.client_key(),
+            body.len()
+        );
+        socket.write_all(head.as_bytes()).unwrap();
+        // All of it is sent before anything is read, as simple clients do.
+        socket.write_all(&body).unwrap_or_else(|error| panic!("round {round}: {error}"));
+        let mut answer = [0; 12];
+        socket.read_exact(&mut answer).unwrap_or_else(|error| panic!("round {round}: {error}"));
+        assert_eq!(&answer, b"HTTP/1.1 413", "round {round}");
+    }
+}
+
+#[test]
+fn requests_sent_all_at_once_are_answered_one_by_one() {
+    let server = Server::demo();
+    let request = format!("GET /health HTTP/1.1\r\nHost: {}\r\n\r\n", server.address());
+    let last = request.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+    let answers = exchange(server.address(), (request.repeat(49) + &last).as_bytes());
+    assert_eq!(answers.statuses(), [200; 50]);
+}
+
+#[test]
+fn a_proxy_says_whose_connection_it_is_and_nobody_else_can() {
+    let setup = || Setup::demo().variable("LOG_FILE", "log.json");
+    let trusting = setup().variable("PROXY_PROTOCOL_FROM", "127.0.0.0/8").start();
+    let ask = |server: &Server, before: &[u8], path: &str| {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", server.address());
+        exchange(server.address(), &[before, head.as_bytes()].concat()).statuses()
+    };
+    let second =
+        [b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".as_slice(), &[198, 51, 100, 8, 192, 0, 2, 2, 1, 1, 1, 1]]
+            .concat();
+    assert_eq!(ask(&trusting, b"PROXY TCP4 198.51.100.7 192.0.2.2 1 2\r\n", "/nothing/first"), [404]);
+    assert_eq!(ask(&trusting, &second, "/nothing/second"), [404]);
+    assert_eq!(ask(&trusting, b"", "/nothing/without"), [0; 0], "it has to say so");
+    let address_of = |server: &Server, path: &str| {
+        let log = server.wait_for_log(path);
+        log.iter().rev().find(|line| line["path"] == path).unwrap()["client"].clone()
+    };
+    assert_eq!(address_of(&trusting, "/nothing/first"), Value::from("198.51.100.7"));
+    assert_eq!(address_of(&trusting, "/nothing/second"), Value::from("198.51.100.8"));
+
+    let other = setup().variable("PROXY_PROTOCOL_FROM", "192.0.2.0/24").start();
+    assert_eq!(ask(&other, b"PROXY TCP4 198.51.100.7 192.0.2.2 1 2\r\n", "/nothing"), [400]);
+    assert_eq!(ask(&other, b"", "/nothing/plain"), [404]);
+    assert_eq!(address_of(&other, "/nothing/plain"), Value::from("127.0.0.1"));
+}
+
+#[test]
+fn connections_over_the_cap_are_closed_and_those_within_go_on() {
+    let server = Setup::demo().variable("FLAGSTONE_SERVER__MAX_CONNECTIONS", "20").start();
+    let mut held: Vec<TcpStream> = (0..19).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
+    let mut last = TcpStream::connect(server.address()).unwrap();
+    last.set_read_timeout(Some(PATIENCE)).unwrap();
+    let request = format!("GET /health HTTP/1.1\r\nHost: {}\r\n\r\n", server.address());
+    let ask = |socket: &mut TcpStream| {
+        socket.write_all(request.as_bytes()).unwrap();
+        let mut answer = [0; 4096];
+        let length = socket.read(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer[..length]).starts_with("HTTP/1.1 200")
+    };
+    assert!(ask(&mut last));
+    for _ in 0..50 {
+        let mut over = TcpStream::connect(server.address()).unwrap();
+        over.set_read_timeout(Some(PATIENCE)).unwrap();
+        let _ = over.write_all(request.as_bytes());
+        let mut answer = Vec::new();
+        let _ = over.read_to_end(&mut answer);
+        assert!(answer.is_empty(), "closed without an answer");
+    }
+    assert!(ask(&mut last), "who was there is served");
+    // Room is made at once when somebody leaves.
+    drop(held.drain(..10));
+    let deadline = std::time::Instant::now() + PATIENCE;
+    loop {
+        let mut socket = TcpStream::connect(server.address()).unwrap();
+        let _ = socket.write_all(request.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").as_bytes());
+        let mut answer = Vec::new();
+        let _ = socket.read_to_end(&mut answer);
+        if answer.starts_with(b"HTTP/1.1 200") {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "no room was made");
+    }
+}
