@@ -3,6 +3,7 @@
 //! The binary is the one `FLAGSTONE_BIN` names, or the one built beside the tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[expect(dead_code, reason = "it serves the other test targets too")]
 #[path = "server/harness.rs"]
 mod harness;
 

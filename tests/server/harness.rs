@@ -7,7 +7,10 @@ use std::{
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, channel},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -18,10 +21,14 @@ use tempfile::TempDir;
 /// The longest anything is waited for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A server to be started.
+/// A server to be started. Clones share the folder: with a database in it, they start the same server again.
+#[derive(Clone)]
 pub(crate) struct Setup {
-    folder: TempDir,
+    folder: Arc<TempDir>,
     variables: HashMap<String, String>,
+    binary: PathBuf,
+    /// What starts the binary, if anything but the test.
+    launcher: Vec<String>,
     demo: bool,
 }
 
@@ -31,7 +38,7 @@ pub(crate) struct Server {
     pub(crate) admin_url: String,
     /// The ready file's `demo`.
     pub(crate) demo: Value,
-    folder: TempDir,
+    folder: Arc<TempDir>,
     child: Child,
     lines: Receiver<String>,
     agent: ureq::Agent,
@@ -85,13 +92,13 @@ impl Setup {
 
     /// The shipped configuration as it is, on an empty database in the test's folder.
     pub(crate) fn shipped() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = Arc::new(tempfile::tempdir().unwrap());
         fs::create_dir(folder.path().join("config")).unwrap();
         for file in ["flagstone.toml", "pipeline.toml"] {
             fs::copy(repository().join("config").join(file), folder.path().join("config").join(file))
                 .unwrap();
         }
-        Self { folder, variables: HashMap::new(), demo: false }
+        Self { folder, variables: HashMap::new(), binary: binary(), launcher: Vec::new(), demo: false }
     }
 
     /// The shipped limits, for tests of them.
@@ -117,9 +124,38 @@ impl Setup {
         self.folder.path().join("config/pipeline.toml")
     }
 
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A database in this file.
+    pub(crate) fn database(self, file: &Path) -> Self {
+        let url = format!("sqlite:{}", file.display());
+        self.variable("DATABASE_URL", &url)
+    }
+
+    /// Another copy of the binary.
+    pub(crate) fn binary(mut self, binary: PathBuf) -> Self {
+        self.binary = binary;
+        self
+    }
+
+    /// Started by another program, which becomes the server: `setpriv`, `prlimit`.
+    pub(crate) fn launched_by(mut self, launcher: &[&str]) -> Self {
+        self.launcher = launcher.iter().map(ToString::to_string).collect();
+        self
+    }
+
     /// A command of this setup's.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = match self.launcher.split_first() {
+            Some((launcher, its_arguments)) => {
+                let mut command = Command::new(launcher);
+                command.args(its_arguments).arg(&self.binary);
+                command
+            }
+            None => Command::new(&self.binary),
+        };
         command.args(arguments).current_dir(self.folder.path()).env_clear().envs(&self.variables);
         command
     }
@@ -240,13 +276,12 @@ impl Server {
     }
 
     fn request_to(&self, base: &str, method: &str, path: &str) -> Request {
-        Request {
-            agent: self.agent.clone(),
-            method: method.to_owned(),
-            url: format!("{base}{path}"),
-            headers: Vec::new(),
-            body: None,
-        }
+        Request::new(&self.agent, method, format!("{base}{path}"))
+    }
+
+    /// What keeps connections to it, for threads that ask on their own.
+    pub(crate) fn agent(&self) -> ureq::Agent {
+        self.agent.clone()
     }
 
     /// Signs the demonstration's admin in.
@@ -354,6 +389,10 @@ impl Drop for Server {
 // === impl Request ===
 
 impl Request {
+    pub(crate) fn new(agent: &ureq::Agent, method: &str, url: String) -> Self {
+        Self { agent: agent.clone(), method: method.to_owned(), url, headers: Vec::new(), body: None }
+    }
+
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
@@ -373,6 +412,12 @@ impl Request {
     }
 
     pub(crate) fn send(self) -> Answer {
+        let what = format!("{} {}", self.method, self.url);
+        self.try_send().unwrap_or_else(|error| panic!("{what}: {error}"))
+    }
+
+    /// An error where no whole answer came.
+    pub(crate) fn try_send(self) -> Result<Answer, ureq::Error> {
         let mut request = ureq::http::Request::builder().method(self.method.as_str()).uri(&self.url);
         for (name, value) in &self.headers {
             request = request.header(name, value);
@@ -380,15 +425,14 @@ impl Request {
         let mut response = match self.body {
             Some(body) => self.agent.run(request.body(body).unwrap()),
             None => self.agent.run(request.body(()).unwrap()),
-        }
-        .unwrap_or_else(|error| panic!("{} {}: {error}", self.method, self.url));
+        }?;
         let headers = response
             .headers()
             .iter()
             .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
             .collect();
-        let body = response.body_mut().with_config().limit(64 << 20).read_to_vec().unwrap();
-        Answer { status: response.status().as_u16(), headers, body }
+        let body = response.body_mut().with_config().limit(64 << 20).read_to_vec()?;
+        Ok(Answer { status: response.status().as_u16(), headers, body })
     }
 }
 

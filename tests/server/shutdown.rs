@@ -31,9 +31,9 @@ fn readiness_fails_before_anything_else_does() {
 fn what_was_acknowledged_survives_a_kill() {
     let password = "a long and quiet evening";
     let setup = Setup::shipped().variable("ADMIN_PASSWORD", password).variable("RATE_LIMIT_MAX", "0");
-    let database = setup.pipeline_file().with_file_name("kept.db");
-    let setup = setup.variable("DATABASE_URL", &format!("sqlite:{}", database.display()));
-    let server = setup.start();
+    let database = setup.folder().join("kept.db");
+    let setup = setup.database(&database);
+    let mut server = setup.clone().start();
     let credentials = json!({ "email": "admin@localhost", "password": password });
     let admin = server.sign_in_with(&credentials).ok().unwrap();
     let post = |path: &str, body: &serde_json::Value| {
@@ -43,15 +43,8 @@ fn what_was_acknowledged_survives_a_kill() {
     post("/api/management/projects", &json!({ "key": "web" }));
     post("/api/management/projects/web/flags", &json!({ "key": "dark", "type": "boolean" }));
     server.signal("KILL");
-    // The folder goes with the server, so the file is copied as it was left.
-    let copy = tempfile::tempdir().unwrap();
-    for suffix in ["", "-wal"] {
-        let name = format!("kept.db{suffix}");
-        std::fs::copy(database.with_file_name(&name), copy.path().join(&name)).unwrap();
-    }
-    let again = Setup::shipped()
-        .variable("DATABASE_URL", &format!("sqlite:{}", copy.path().join("kept.db").display()))
-        .start();
+    server.wait();
+    let again = setup.start();
     let admin = again.sign_in_with(&credentials).ok().unwrap();
     assert_eq!(admin.get("/api/management/projects/web/flags/dark").send().status, 200);
 }

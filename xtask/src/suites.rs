@@ -8,6 +8,7 @@ use crate::tally::Tally;
 use crate::workspace::Workspace;
 
 mod clients;
+mod faults;
 mod load;
 
 /// A suite and the name of its stage.
@@ -18,5 +19,8 @@ pub(crate) struct Suite {
 }
 
 /// The slow suites, in the order they run.
-pub(crate) static SLOW: [Suite; 2] =
-    [Suite { name: "clients", run: clients::run }, Suite { name: "load", run: load::run }];
+pub(crate) static SLOW: [Suite; 3] = [
+    Suite { name: "clients", run: clients::run },
+    Suite { name: "load", run: load::run },
+    Suite { name: "faults", run: faults::run },
+];

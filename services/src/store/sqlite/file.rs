@@ -129,14 +129,18 @@ impl DatabaseFile {
         if again && access == Access::Write {
             self.inspect()?;
         }
+        // Readers are opened for writing too, as WAL needs it; `query_only` keeps them from changing anything.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection =
-            open(&self.path, access, self.busy).map_err(|error| match error.sqlite_error_code() {
-                Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-                    self.damaged(&error.to_string())
-                }
-                Some(ErrorCode::CannotOpen) => self.unopenable(&error),
-                _ => StoreError::Unavailable(format!("{}: {error}", self.path.display())),
-            })?;
+            Connection::open_with_flags(&self.path, flags).map_err(|error| self.failed(&error))?;
+        // SQLite makes do with reading. The files it would make beside it could then not be written either.
+        if connection.is_readonly(MAIN_DB).unwrap_or(false) {
+            return Err(StoreError::Unavailable(format!(
+                "{} can only be read: let the user that this program runs as write it and its folder",
+                self.path.display()
+            )));
+        }
+        configure(&connection, access, self.busy).map_err(|error| self.failed(&error))?;
         if access == Access::Write
             && let Err(error) = self.check(&connection, again)
         {
@@ -181,12 +185,6 @@ impl DatabaseFile {
 
     /// Whether all pages are there and, where it was open before, its schema is the one it had.
     fn check(&self, connection: &Connection, again: bool) -> Result<(), StoreError> {
-        if connection.is_readonly(MAIN_DB).unwrap_or(false) {
-            return Err(StoreError::Unavailable(format!(
-                "{} can only be read: let the user that this program runs as write it and its folder",
-                self.path.display()
-            )));
-        }
         let found: String = connection
             .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
             .unwrap_or_else(|error| error.to_string());
@@ -199,8 +197,15 @@ impl DatabaseFile {
                     .to_owned(),
             ));
         }
-        set_kept_log(connection, false)
-            .map_err(|error| StoreError::Unavailable(format!("{}: {error}", self.path.display())))
+        set_kept_log(connection, false).map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &rusqlite::Error) -> StoreError {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => self.damaged(&error.to_string()),
+            Some(ErrorCode::CannotOpen) => self.unopenable(error),
+            _ => StoreError::Unavailable(format!("{}: {error}", self.path.display())),
+        }
     }
 
     fn damaged(&self, reason: &str) -> StoreError {
@@ -305,21 +310,16 @@ fn write_ahead(connection: &Connection, busy: Duration) -> rusqlite::Result<Stri
     }
 }
 
-fn open(path: &Path, access: Access, busy: Duration) -> rusqlite::Result<Connection> {
-    // Readers are opened for writing too, as WAL needs it; `query_only` keeps them from changing anything.
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+fn configure(connection: &Connection, access: Access, busy: Duration) -> rusqlite::Result<()> {
     connection.busy_timeout(busy)?;
     if access == Access::Read {
-        connection.execute_batch("PRAGMA query_only = ON;")?;
-        return Ok(connection);
+        return connection.execute_batch("PRAGMA query_only = ON;");
     }
     // Until the file is known to be whole.
-    set_kept_log(&connection, true)?;
-    let mode = write_ahead(&connection, busy)?;
+    set_kept_log(connection, true)?;
+    let mode = write_ahead(connection, busy)?;
     if mode != "wal" {
         tracing::warn!(mode, "the file system takes no write-ahead log: readers wait for writers");
     }
-    connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;
-    Ok(connection)
+    connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
 }
