@@ -7,9 +7,13 @@
 use std::{io, net::SocketAddr};
 
 use flagstone_layers::kernel::{List, Network};
-use ppp::{HeaderResult, PartialResult, v1, v2};
+use proxy_header::{ParseConfig, ProxyHeader};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+/// What version 1 begins with.
+const FIRST: &[u8] = b"PROXY ";
+/// What version 2 begins with.
+const SECOND: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// The longest header of version 1.
 const LONGEST_LINE: usize = 107;
 /// The most bytes after the first 16 of version 2: addresses, and what a proxy adds.
@@ -48,34 +52,21 @@ pub(crate) async fn read(
     stream: &mut (impl AsyncRead + Unpin),
     peer: SocketAddr,
 ) -> Result<SocketAddr, BadHeader> {
-    let mut header = vec![0; v2::PROTOCOL_PREFIX.len()];
+    let mut header = vec![0; SECOND.len()];
     stream.read_exact(&mut header).await?;
-    if header == v2::PROTOCOL_PREFIX {
+    if header == SECOND {
         read_rest(stream, &mut header).await?;
-    } else if header.starts_with(v1::PROTOCOL_PREFIX.as_bytes()) {
+    } else if header.starts_with(FIRST) {
         read_line(stream, &mut header).await?;
     } else {
         return Err(BadHeader::Missing);
     }
-    let parsed = HeaderResult::parse(&header);
-    if parsed.is_incomplete() {
-        return Err(BadHeader::Malformed);
+    match ProxyHeader::parse(&header, ParseConfig::default()) {
+        Ok((parsed, length)) if length == header.len() => {
+            Ok(parsed.proxied_address().map_or(peer, |addresses| addresses.source))
+        }
+        Ok(_) | Err(_) => Err(BadHeader::Malformed),
     }
-    let source = match parsed {
-        HeaderResult::V1(Ok(header)) => match header.addresses {
-            v1::Addresses::Tcp4(tcp) => Some(SocketAddr::from((tcp.source_address, tcp.source_port))),
-            v1::Addresses::Tcp6(tcp) => Some(SocketAddr::from((tcp.source_address, tcp.source_port))),
-            v1::Addresses::Unknown => None,
-        },
-        HeaderResult::V2(Ok(header)) if header.command == v2::Command::Proxy => match header.addresses {
-            v2::Addresses::IPv4(tcp) => Some(SocketAddr::from((tcp.source_address, tcp.source_port))),
-            v2::Addresses::IPv6(tcp) => Some(SocketAddr::from((tcp.source_address, tcp.source_port))),
-            v2::Addresses::Unix(_) | v2::Addresses::Unspecified => None,
-        },
-        HeaderResult::V2(Ok(_)) => None,
-        HeaderResult::V1(Err(_)) | HeaderResult::V2(Err(_)) => return Err(BadHeader::Malformed),
-    };
-    Ok(source.unwrap_or(peer))
 }
 
 /// The rest of version 2: its fixed part, and as much as that says.
@@ -119,7 +110,7 @@ mod tests {
     }
 
     fn second(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
-        let mut header = v2::PROTOCOL_PREFIX.to_vec();
+        let mut header = SECOND.to_vec();
         header.extend([command, family]);
         header.extend(u16::try_from(rest.len()).unwrap().to_be_bytes());
         header.extend(rest);
@@ -176,7 +167,7 @@ mod tests {
             &second(0x31, 0x11, &[0; 12]),
             &second(0x2f, 0x11, &[0; 12]),
             &second(0x21, 0x11, &[0; 4]),
-            &[v2::PROTOCOL_PREFIX, &[0x21, 0x11, 0xff, 0xff]].concat(),
+            &[SECOND, &[0x21, 0x11, 0xff, 0xff]].concat(),
             b"PROXY",
             b"",
         ] {
