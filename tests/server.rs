@@ -21,6 +21,8 @@ mod bad_input;
 mod bodies;
 #[path = "server/commands.rs"]
 mod commands;
+#[path = "server/documents.rs"]
+mod documents;
 #[path = "server/edge.rs"]
 mod edge;
 #[path = "server/evaluation.rs"]

@@ -32,28 +32,6 @@ fn check_says_all_that_is_wrong_at_once_and_exits_3() {
     assert_eq!(start.status.code(), Some(3), "a cold start refuses it the same way");
 }
 
-/// All but the numbers of the lines, which move with every comment of the shipped file.
-#[test]
-fn the_diagnostics_in_the_documents_are_those_of_the_binary() {
-    let digits = |text: &str| text.replace(|symbol: char| symbol.is_ascii_digit(), "0");
-    for (document, from, to) in [
-        ("README.md", "chain = \"probe\"", "chain = \"prob\""),
-        (
-            "README.md",
-            "[\"@edge\", \"server-key\", \"sdk-limit\",",
-            "[\"@edge\", \"sdk-limit\", \"server-key\",",
-        ),
-        ("docs/pipeline.md", "[\"@edge\", \"server-key\",", "[\"@edge\", \"sdk-key\","),
-    ] {
-        let setup = Setup::shipped().pipeline(|text| text.replace(from, to));
-        let said = String::from_utf8(setup.run(&["check"]).stderr).unwrap();
-        let file = setup.pipeline_file();
-        let said = said.replace(file.to_str().unwrap(), "config/pipeline.toml");
-        let text = fs::read_to_string(format!("{}/{document}", env!("CARGO_MANIFEST_DIR"))).unwrap();
-        assert!(digits(&text).contains(digits(&said).trim_end()), "{document} lacks\n{said}");
-    }
-}
-
 #[test]
 fn explain_shows_each_layer_with_its_place() {
     let output = Setup::shipped().run(&["explain", "POST", "/ofrep/v1/evaluate/flags"]);
@@ -71,57 +49,12 @@ fn layers_schema_and_settings_are_shown() {
     let setup = Setup::shipped().variable("ADMIN_PASSWORD", "a long and quiet evening");
     let layers = String::from_utf8(setup.run(&["layers"]).stdout).unwrap();
     let schema: Value = serde_json::from_slice(&setup.run(&["schema"]).stdout).unwrap();
-    let kinds = kinds(&schema);
-    assert!(kinds.len() > 15, "{kinds:?}");
-    for (kind, _) in kinds {
+    for kind in schema["definitions"]["layer"]["oneOf"].as_array().unwrap() {
+        let kind = kind["title"].as_str().unwrap();
         assert!(layers.lines().any(|line| line.split_whitespace().next() == Some(kind)), "{kind}");
     }
     let settings = String::from_utf8(setup.run(&["settings"]).stdout).unwrap();
     assert!(settings.contains("listen = ") && !settings.contains("quiet evening"), "{settings}");
-}
-
-/// The kinds of layers, each with its settings.
-fn kinds(schema: &Value) -> Vec<(&str, Vec<&str>)> {
-    let layers = schema["definitions"]["layer"]["oneOf"].as_array().unwrap();
-    layers
-        .iter()
-        .map(|layer| {
-            let names = layer["properties"].as_object().unwrap().keys().map(String::as_str);
-            (
-                layer["title"].as_str().unwrap(),
-                names.filter(|name| !matches!(*name, "kind" | "mode")).collect(),
-            )
-        })
-        .collect()
-}
-
-#[test]
-fn every_layer_and_each_of_its_settings_is_documented() {
-    let root = env!("CARGO_MANIFEST_DIR");
-    let schema: Value = serde_json::from_slice(&Setup::shipped().run(&["schema"]).stdout).unwrap();
-    let readme = fs::read_to_string(format!("{root}/README.md")).unwrap();
-    let guide = fs::read_to_string(format!("{root}/docs/pipeline.md")).unwrap();
-    for (kind, settings) in kinds(&schema) {
-        assert!(readme.contains(&format!("| `{kind}` |")), "README.md lacks `{kind}`");
-        let section = guide
-            .split("\n### ")
-            .find(|section| section.lines().next().is_some_and(|title| title.contains(&format!("`{kind}`"))))
-            .unwrap_or_else(|| panic!("docs/pipeline.md lacks `{kind}`"));
-        for setting in settings {
-            assert!(
-                section.contains(&format!("\n| `{setting}` |")),
-                "docs/pipeline.md lacks {kind}.{setting}"
-            );
-        }
-    }
-}
-
-#[test]
-fn the_schema_in_the_repository_is_the_one_of_the_binary() {
-    let made: Value = serde_json::from_slice(&Setup::shipped().run(&["schema"]).stdout).unwrap();
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config/pipeline.schema.json");
-    let kept: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
-    assert!(made == kept, "it drifted: flagstone schema > config/pipeline.schema.json");
 }
 
 #[test]
