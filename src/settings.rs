@@ -70,6 +70,8 @@ pub(crate) struct Server {
     pub(crate) header_timeout: Time,
     /// How long a connection may be silent. Longer than the proxy's, which else meets a connection that just closed.
     pub(crate) idle_timeout: Time,
+    /// How long a client may take nothing of an answer that waits for it.
+    pub(crate) write_timeout: Time,
     /// The largest request head.
     pub(crate) max_header_size: Size,
     /// The most headers in a request.
@@ -292,7 +294,11 @@ impl Settings {
     /// What bounds a connection.
     pub(crate) fn limits(&self) -> Limits {
         Limits {
-            timeouts: Timeouts { head: self.server.header_timeout.0, idle: self.server.idle_timeout.0 },
+            timeouts: Timeouts {
+                head: self.server.header_timeout.0,
+                idle: self.server.idle_timeout.0,
+                write: self.server.write_timeout.0,
+            },
             head_bytes: usize::try_from(self.server.max_header_size.0).unwrap_or(usize::MAX).max(8192),
             headers: self.server.max_headers,
             streams: self.server.max_http2_streams,
@@ -330,6 +336,7 @@ impl Default for Server {
             max_connections: 20_000,
             header_timeout: seconds(10),
             idle_timeout: seconds(75),
+            write_timeout: seconds(30),
             max_header_size: Size(32 * 1024),
             max_headers: 64,
             max_http2_streams: 100,

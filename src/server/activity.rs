@@ -1,8 +1,9 @@
 //! Closes connections on which nothing happens, with one coarse timer each.
 //!
 //! hyper's own header timer counts from the end of the last answer, so it cannot tell a client that is slow to send a
-//! head from one that keeps a connection for later. Here a head has [`Timeouts::head`] from its first byte, and a
-//! connection may be silent for [`Timeouts::idle`].
+//! head from one that keeps a connection for later. Here a head has [`Timeouts::head`] from its first byte, a
+//! connection may be silent for [`Timeouts::idle`], and a client has to take something of what waits for it within
+//! [`Timeouts::write`].
 
 use std::{
     io,
@@ -17,6 +18,8 @@ use std::{
 
 use http::StatusCode;
 use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
 
 use super::linger::Linger;
 
@@ -27,6 +30,8 @@ pub(crate) struct Timeouts {
     pub(crate) head: Duration,
     /// Without a byte in either direction.
     pub(crate) idle: Duration,
+    /// Without taking a byte of an answer that waits to be sent.
+    pub(crate) write: Duration,
 }
 
 /// What happened on a connection since the watchdog last looked.
@@ -34,6 +39,10 @@ pub(crate) struct Timeouts {
 pub(crate) struct Activity {
     /// Bytes went in or out.
     moved: AtomicBool,
+    /// Counts waits of what is to be written for a client that does not read: odd during one.
+    waits: AtomicU32,
+    /// One took too long: what is left to be sent is thrown away.
+    stalled: AtomicBool,
     /// The next byte read begins a head.
     expects_head: AtomicBool,
     /// Counts heads: odd while one is being read.
@@ -44,9 +53,9 @@ pub(crate) struct Activity {
     refused: AtomicBool,
 }
 
-/// An I/O object that notes its activity.
-pub(crate) struct Watched<T> {
-    inner: T,
+/// A socket that notes its activity.
+pub(crate) struct Watched {
+    inner: TokioIo<TcpStream>,
     activity: Arc<Activity>,
     linger: Linger,
 }
@@ -56,9 +65,16 @@ pub(crate) struct Watchdog {
     activity: Arc<Activity>,
     timeouts: Timeouts,
     tick: Duration,
-    head: u32,
-    in_head: Duration,
+    in_head: Span,
+    waiting: Span,
     silent: Duration,
+}
+
+/// How long something lasts that a counter is odd during.
+#[derive(Default)]
+struct Span {
+    count: u32,
+    length: Duration,
 }
 
 // === impl Activity ===
@@ -98,6 +114,21 @@ impl Activity {
 
     fn wrote(&self) {
         self.moved.store(true, Ordering::Relaxed);
+        if self.waits.load(Ordering::Relaxed) % 2 == 1 {
+            self.waits.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn waits_to_write(&self) {
+        self.waits.fetch_or(1, Ordering::Relaxed);
+    }
+
+    fn note_write(&self, polled: &Poll<io::Result<usize>>) {
+        match polled {
+            Poll::Ready(Ok(_)) => self.wrote(),
+            Poll::Pending => self.waits_to_write(),
+            Poll::Ready(Err(_)) => {}
+        }
     }
 }
 
@@ -105,9 +136,10 @@ impl Activity {
 
 impl Watchdog {
     pub(crate) fn new(activity: Arc<Activity>, timeouts: Timeouts) -> Self {
-        let tick = (timeouts.head / 2).min(timeouts.idle / 4).max(Duration::from_millis(10));
-        let (head, in_head, silent) = (0, Duration::ZERO, Duration::ZERO);
-        Self { activity, timeouts, tick, head, in_head, silent }
+        let tick = (timeouts.head / 2).min(timeouts.idle / 4).min(timeouts.write / 4);
+        let tick = tick.max(Duration::from_millis(10));
+        let (in_head, waiting) = (Span::default(), Span::default());
+        Self { activity, timeouts, tick, in_head, waiting, silent: Duration::ZERO }
     }
 
     /// Returns once the connection took too long.
@@ -124,31 +156,52 @@ impl Watchdog {
     }
 
     fn is_over(&mut self) -> bool {
-        let head = self.activity.heads.load(Ordering::Relaxed);
-        if head % 2 == 1 && head == self.head {
-            self.in_head += self.tick;
-        } else {
-            self.in_head = Duration::ZERO;
-        }
-        self.head = head;
-        if self.activity.moved.swap(false, Ordering::Relaxed) {
+        let activity = &self.activity;
+        self.in_head.tick(activity.heads.load(Ordering::Relaxed), self.tick);
+        self.waiting.tick(activity.waits.load(Ordering::Relaxed), self.tick);
+        if activity.moved.swap(false, Ordering::Relaxed) {
             self.silent = Duration::ZERO;
         } else {
             self.silent += self.tick;
         }
-        self.in_head >= self.timeouts.head || self.silent >= self.timeouts.idle
+        let stalled = self.waiting.length >= self.timeouts.write;
+        activity.stalled.store(stalled, Ordering::Relaxed);
+        stalled || self.in_head.length >= self.timeouts.head || self.silent >= self.timeouts.idle
+    }
+}
+
+// === impl Span ===
+
+impl Span {
+    /// Lengthens it where `count` is odd and what it was at the last tick.
+    fn tick(&mut self, count: u32, tick: Duration) {
+        if count % 2 == 1 && count == self.count {
+            self.length += tick;
+        } else {
+            self.length = Duration::ZERO;
+        }
+        self.count = count;
     }
 }
 
 // === impl Watched ===
 
-impl<T> Watched<T> {
-    pub(crate) fn new(inner: T, activity: Arc<Activity>) -> Self {
-        Self { inner, activity, linger: Linger::default() }
+impl Watched {
+    pub(crate) fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
+        Self { inner: TokioIo::new(stream), activity, linger: Linger::default() }
     }
 }
 
-impl<T: Read + Unpin> Read for Watched<T> {
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if self.activity.stalled.load(Ordering::Relaxed) {
+            // Else the kernel kept what nobody reads, for minutes. Where the client is gone already, so is that.
+            let _ = self.inner.inner().set_zero_linger();
+        }
+    }
+}
+
+impl Read for Watched {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -162,16 +215,14 @@ impl<T: Read + Unpin> Read for Watched<T> {
     }
 }
 
-impl<T: Read + Write + Unpin> Write for Watched<T> {
+impl Write for Watched {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.inner).poll_write(context, bytes);
-        if matches!(polled, Poll::Ready(Ok(_))) {
-            self.activity.wrote();
-        }
+        self.activity.note_write(&polled);
         polled
     }
 
@@ -200,9 +251,7 @@ impl<T: Read + Write + Unpin> Write for Watched<T> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.inner).poll_write_vectored(context, slices);
-        if matches!(polled, Poll::Ready(Ok(_))) {
-            self.activity.wrote();
-        }
+        self.activity.note_write(&polled);
         polled
     }
 }
@@ -211,7 +260,11 @@ impl<T: Read + Write + Unpin> Write for Watched<T> {
 mod tests {
     use super::*;
 
-    const TIMEOUTS: Timeouts = Timeouts { head: Duration::from_secs(10), idle: Duration::from_secs(60) };
+    const TIMEOUTS: Timeouts = Timeouts {
+        head: Duration::from_secs(10),
+        idle: Duration::from_secs(60),
+        write: Duration::from_secs(30),
+    };
 
     /// Ticks until the watchdog bites, at most `most`; `between` acts between ticks.
     fn ticks(activity: &Arc<Activity>, most: u32, between: impl Fn(&Activity)) -> Option<u32> {
@@ -252,5 +305,31 @@ mod tests {
         activity.read();
         activity.head_read(false);
         assert_eq!(ticks(&activity, 1000, Activity::wrote), None);
+    }
+
+    #[test]
+    fn who_reads_nothing_ends_it_however_much_they_send() {
+        let activity = Activity::new();
+        activity.read();
+        activity.head_read(false);
+        let sends = |activity: &Activity| {
+            activity.read();
+            activity.waits_to_write();
+        };
+        assert_eq!(ticks(&activity, 100, sends), Some(7), "5 s ticks: seen first, then six more");
+        assert!(activity.stalled.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn who_reads_slowly_does_not() {
+        let activity = Activity::new();
+        activity.read();
+        activity.head_read(false);
+        let reads = |activity: &Activity| {
+            activity.wrote();
+            activity.waits_to_write();
+        };
+        assert_eq!(ticks(&activity, 1000, reads), None);
+        assert!(!activity.stalled.load(Ordering::Relaxed));
     }
 }

@@ -20,7 +20,7 @@ use http::{Method, header::ACCESS_CONTROL_REQUEST_METHOD};
 use http_body::Body as _;
 use hyper::{body::Incoming, service::Service};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioExecutor, TokioTimer},
     server::conn::auto::Builder,
 };
 use tokio::{net::TcpStream, sync::watch};
@@ -140,7 +140,7 @@ impl Connections {
                     peer,
                 };
                 let Some(builder) = this.builder_for(&stream).await else { return };
-                let io = Watched::new(TokioIo::new(stream), Arc::clone(&activity));
+                let io = Watched::new(stream, Arc::clone(&activity));
                 let mut connection = pin!(builder.serve_connection(io, service));
                 tokio::select! {
                     _ = connection.as_mut() => return,

@@ -149,3 +149,21 @@ fn connections_over_the_cap_are_closed_and_those_within_go_on() {
         assert!(std::time::Instant::now() < deadline, "no room was made");
     }
 }
+
+#[test]
+fn a_client_that_reads_no_answers_is_let_go_and_what_it_did_not_read_thrown_away() {
+    let server = Setup::demo().variable("FLAGSTONE_SERVER__WRITE_TIMEOUT", "1s").start();
+    let mut socket = TcpStream::connect(server.address()).unwrap();
+    socket.set_write_timeout(Some(std::time::Duration::from_millis(200))).unwrap();
+    let requests = format!("GET /health HTTP/1.1\r\nHost: {}\r\n\r\n", server.address()).repeat(100);
+    let deadline = std::time::Instant::now() + PATIENCE;
+    // It goes on asking, so that the connection is never silent.
+    let ended = loop {
+        match socket.write_all(requests.as_bytes()) {
+            Err(error) if error.kind() != std::io::ErrorKind::WouldBlock => break error,
+            Err(_) | Ok(()) => assert!(std::time::Instant::now() < deadline, "it is kept"),
+        }
+    };
+    assert_eq!(ended.kind(), std::io::ErrorKind::ConnectionReset, "{ended}");
+    assert_eq!(server.get("/health").send().status, 200);
+}
