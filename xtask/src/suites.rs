@@ -10,6 +10,7 @@ use crate::workspace::Workspace;
 mod clients;
 mod faults;
 mod load;
+mod observatory;
 
 /// A suite and the name of its stage.
 pub(crate) struct Suite {
@@ -19,8 +20,9 @@ pub(crate) struct Suite {
 }
 
 /// The slow suites, in the order they run.
-pub(crate) static SLOW: [Suite; 3] = [
+pub(crate) static SLOW: [Suite; 4] = [
     Suite { name: "clients", run: clients::run },
     Suite { name: "load", run: load::run },
     Suite { name: "faults", run: faults::run },
+    Suite { name: "observatory", run: observatory::run },
 ];
