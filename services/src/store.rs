@@ -10,6 +10,7 @@ pub(crate) mod flags;
 mod json;
 pub(crate) mod keys;
 mod migrations;
+mod postgres;
 pub(crate) mod projects;
 pub(crate) mod secrets;
 pub(crate) mod segments;
@@ -17,13 +18,15 @@ pub(crate) mod sessions;
 pub(crate) mod setup;
 mod sqlite;
 pub(crate) mod statistics;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub(crate) mod unknown_flags;
 pub(crate) mod users;
 mod value;
 
 pub use db::{
-    Connection, Constraint, DatabaseOptions, DatabaseUrl, Db, Executor, QueryKind, QueryObserver,
-    ReadTransaction, StoreError, Transaction, Unobserved,
+    Connection, Constraint, DatabaseOptions, DatabaseUrl, Db, Executor, PoolFigures, QueryKind,
+    QueryObserver, ReadTransaction, StoreError, Transaction, Unobserved,
 };
 pub use value::{FromValue, Row, Value};
 

@@ -33,7 +33,14 @@ fn addresses_are_read() {
     assert_eq!(DatabaseUrl::parse("sqlite:data/a.db"), Ok(file("data/a.db")));
     assert_eq!(DatabaseUrl::parse("sqlite:///var/a.db"), Ok(file("/var/a.db")));
     assert_eq!(DatabaseUrl::parse("sqlite::temporary:"), Ok(DatabaseUrl::SqliteTemporary));
-    for wrong in ["", "sqlite:", "sqlite::memory:", "postgres://user:hunter2@host/db"] {
+    let postgres = DatabaseUrl::parse("postgres://user:hunter2@host/db?sslmode=verify-full");
+    assert!(matches!(postgres, Ok(DatabaseUrl::Postgres(_))), "{postgres:?}");
+    let wrong = [
+        "postgres://user:hunter2@host:port/db",
+        "postgres://user:hunter2@host/db?pool=3",
+        "mysql://user:hunter2@host/db",
+    ];
+    for wrong in ["", "sqlite:", "sqlite::memory:"].into_iter().chain(wrong) {
         let Err(StoreError::Refused(reason)) = DatabaseUrl::parse(wrong) else { panic!("{wrong}") };
         assert!(!reason.contains("hunter2"));
     }

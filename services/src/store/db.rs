@@ -5,10 +5,12 @@
 //! `&'static str`, so that nothing a user sent can become part of one.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::dialect;
+use super::dialect::Dialect;
+use super::postgres::{self, Postgres};
 use super::sqlite::{self, Sqlite};
 use super::value::{Row, Value};
 
@@ -19,17 +21,31 @@ pub enum DatabaseUrl {
     SqliteFile(PathBuf),
     /// An SQLite file in a new temporary folder that is removed when the database is closed.
     SqliteTemporary,
+    /// A PostgreSQL database.
+    Postgres(Box<tokio_postgres::Config>),
 }
 
 impl DatabaseUrl {
-    /// Reads `sqlite:PATH`, `sqlite://PATH` or `sqlite::temporary:`.
+    /// Reads `sqlite:PATH`, `sqlite://PATH`, `sqlite::temporary:` or `postgres://USER:PASSWORD@HOST:PORT/DATABASE`,
+    /// with `?sslmode=disable`, `prefer` (where nothing is said) or `require`; the certificate is always checked.
     ///
     /// # Errors
     /// [`StoreError::Refused`] that says what is accepted. The address is not repeated: it may hold a password.
     pub fn parse(url: &str) -> Result<Self, StoreError> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            // What libpq calls so is what `require` does here.
+            let url = url.replace("sslmode=verify-full", "sslmode=require");
+            return match tokio_postgres::Config::from_str(&url) {
+                Ok(config) => Ok(Self::Postgres(Box::new(config))),
+                Err(error) => Err(StoreError::Refused(format!(
+                    "the database address cannot be read ({error}): write \"postgres://USER:PASSWORD@HOST:5432/DATABASE\""
+                ))),
+            };
+        }
         let Some(rest) = url.strip_prefix("sqlite:") else {
             return Err(StoreError::Refused(
-                "the database address must start with \"sqlite:\", as in \"sqlite:data/flagstone.db\""
+                "the database address must start with \"sqlite:\" or \"postgres://\", as in \"sqlite:data/flagstone.db\" \
+                 or \"postgres://flagstone:PASSWORD@localhost/flagstone\""
                     .to_owned(),
             ));
         };
@@ -53,8 +69,12 @@ pub struct DatabaseOptions {
     pub statement_timeout: Duration,
     /// How long SQLite waits for another process's lock before it gives up.
     pub busy_timeout: Duration,
-    /// Connections that only read.
+    /// SQLite's connections that only read.
     pub readers: usize,
+    /// The most connections to PostgreSQL; at least 2.
+    pub connections: u32,
+    /// The certificates, in PEM, that the PostgreSQL server's must come from; `None`: those this machine trusts.
+    pub tls_ca_file: Option<PathBuf>,
     /// Callers that may wait for a connection; further ones get [`StoreError::Unavailable`] at once.
     pub queue: usize,
     /// Told how long every operation took.
@@ -62,17 +82,26 @@ pub struct DatabaseOptions {
 }
 
 impl DatabaseOptions {
-    /// The defaults: statements 5 s, locks 2 s, 3 readers, 1,024 waiting callers.
+    /// The defaults: statements 5 s, locks 2 s, 3 readers, 10 connections, 1,024 waiting callers.
     pub fn new(url: DatabaseUrl) -> Self {
         Self {
             url,
             statement_timeout: Duration::from_secs(5),
             busy_timeout: Duration::from_secs(2),
             readers: 3,
+            connections: 10,
+            tls_ca_file: None,
             queue: 1_024,
             observer: Arc::new(Unobserved),
         }
     }
+}
+
+/// Which sort of transaction is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    Read,
+    Write,
 }
 
 /// What kind of work a database operation was.
@@ -167,6 +196,22 @@ pub struct Db {
 #[derive(Clone)]
 enum Backend {
     Sqlite(Arc<Sqlite>),
+    Postgres(Arc<Postgres>),
+}
+
+/// The pool of connections to PostgreSQL since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PoolFigures {
+    /// Connections there are.
+    pub connections: u32,
+    /// Those of them that nobody uses.
+    pub idle: u32,
+    /// Callers that had to wait for a connection and got one.
+    pub waits: u64,
+    /// How long all of them waited together.
+    pub wait_time: Duration,
+    /// Callers that got none, in time or at all.
+    pub timeouts: u64,
 }
 
 impl Db {
@@ -177,17 +222,25 @@ impl Db {
     /// [`StoreError::Unavailable`] where it cannot be reached or is locked.
     pub async fn open(options: DatabaseOptions) -> Result<Self, StoreError> {
         let observer = options.observer.clone();
-        let db = Self { backend: Backend::Sqlite(Arc::new(Sqlite::open(options).await?)), observer };
+        let backend = match &options.url {
+            DatabaseUrl::Postgres(config) => {
+                Backend::Postgres(Arc::new(Postgres::open(&config.clone(), &options).await?))
+            }
+            DatabaseUrl::SqliteFile(_) | DatabaseUrl::SqliteTemporary => {
+                Backend::Sqlite(Arc::new(Sqlite::open(options).await?))
+            }
+        };
+        let db = Self { backend, observer };
         super::migrations::run(&db).await?;
         Ok(db)
     }
 
-    /// Begins a transaction that may write; there is one at a time. Dropping it rolls back.
+    /// Begins a transaction that may write; there is one at a time, on all instances. Dropping it rolls back.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn begin(&self) -> Result<Transaction, StoreError> {
-        self.connect(sqlite::Access::Write).await.map(Transaction)
+        self.connect(Access::Write).await.map(Transaction)
     }
 
     /// Begins a transaction that sees one state of the database and changes nothing.
@@ -195,7 +248,7 @@ impl Db {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn read(&self) -> Result<ReadTransaction, StoreError> {
-        self.connect(sqlite::Access::Read).await.map(ReadTransaction)
+        self.connect(Access::Read).await.map(ReadTransaction)
     }
 
     /// Waits for running transactions and closes the database. Later calls answer [`StoreError::Unavailable`].
@@ -205,6 +258,7 @@ impl Db {
     pub async fn close(&self, deadline: Duration) -> Result<(), StoreError> {
         match &self.backend {
             Backend::Sqlite(sqlite) => sqlite.close(deadline).await,
+            Backend::Postgres(postgres) => postgres.close(deadline).await,
         }
     }
 
@@ -214,7 +268,7 @@ impl Db {
     /// [`StoreError::Unavailable`].
     pub(crate) async fn probe(&self) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
-        transaction.batch(dialect::WRITE_NOTHING).await?;
+        transaction.batch(self.dialect().write_nothing()).await?;
         transaction.commit().await
     }
 
@@ -223,16 +277,35 @@ impl Db {
     pub(crate) fn reopened(&self) -> u64 {
         match &self.backend {
             Backend::Sqlite(sqlite) => sqlite.reopened(),
+            Backend::Postgres(_) => 0,
         }
     }
 
-    async fn connect(&self, access: sqlite::Access) -> Result<Connection, StoreError> {
+    /// The pool of connections to PostgreSQL; `None` on SQLite.
+    pub fn pool(&self) -> Option<PoolFigures> {
+        match &self.backend {
+            Backend::Sqlite(_) => None,
+            Backend::Postgres(postgres) => Some(postgres.figures()),
+        }
+    }
+
+    pub(super) fn dialect(&self) -> Dialect {
+        match &self.backend {
+            Backend::Sqlite(_) => Dialect::Sqlite,
+            Backend::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    async fn connect(&self, access: Access) -> Result<Connection, StoreError> {
         let started = Instant::now();
         let lease = match &self.backend {
-            Backend::Sqlite(sqlite) => sqlite.begin(access).await,
+            Backend::Sqlite(sqlite) => sqlite.begin(access).await.map(Lease::Sqlite),
+            Backend::Postgres(postgres) => {
+                postgres.begin(access).await.map(|lease| Lease::Postgres(Box::new(lease)))
+            }
         };
         self.observer.observe(QueryKind::Begin, started.elapsed());
-        Ok(Connection { lease: Lease::Sqlite(lease?), observer: self.observer.clone() })
+        Ok(Connection { lease: lease?, observer: self.observer.clone() })
     }
 }
 
@@ -250,6 +323,7 @@ pub struct Connection {
 
 enum Lease {
     Sqlite(sqlite::Lease),
+    Postgres(Box<postgres::Lease>),
 }
 
 impl Connection {
@@ -257,6 +331,7 @@ impl Connection {
         let started = Instant::now();
         let rows = match &mut self.lease {
             Lease::Sqlite(lease) => lease.query(sql, params).await,
+            Lease::Postgres(lease) => lease.query(sql, params).await,
         };
         self.observer.observe(QueryKind::Query, started.elapsed());
         rows
@@ -266,6 +341,7 @@ impl Connection {
         let started = Instant::now();
         let count = match &mut self.lease {
             Lease::Sqlite(lease) => lease.execute(sql, params).await,
+            Lease::Postgres(lease) => lease.execute(sql, params).await,
         };
         self.observer.observe(QueryKind::Execute, started.elapsed());
         count
@@ -275,6 +351,7 @@ impl Connection {
         let started = Instant::now();
         let outcome = match &mut self.lease {
             Lease::Sqlite(lease) => lease.commit().await,
+            Lease::Postgres(lease) => lease.commit().await,
         };
         self.observer.observe(QueryKind::Commit, started.elapsed());
         outcome
@@ -324,7 +401,7 @@ impl Transaction {
     /// Runs a statement and answers how many rows it changed.
     ///
     /// # Errors
-    /// Any [`StoreError`]; the transaction can go on after [`StoreError::Constraint`] only.
+    /// Any [`StoreError`]; the transaction is over after it.
     pub async fn execute(&mut self, sql: &'static str, params: Vec<Value>) -> Result<u64, StoreError> {
         self.0.execute(sql, params).await
     }
@@ -336,6 +413,7 @@ impl Transaction {
     pub(super) async fn batch(&mut self, sql: &'static str) -> Result<(), StoreError> {
         match &mut self.0.lease {
             Lease::Sqlite(lease) => lease.batch(sql).await,
+            Lease::Postgres(lease) => lease.batch(sql).await,
         }
     }
 

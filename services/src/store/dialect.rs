@@ -22,8 +22,24 @@ pub(super) const CREATE_MIGRATIONS: &str = "CREATE TABLE IF NOT EXISTS schema_mi
     applied_at BIGINT NOT NULL
 )";
 
-/// Writes a page, so that a full disk shows, and changes nothing: nobody uses this number.
-pub(super) const WRITE_NOTHING: &str = "PRAGMA user_version = 0";
+/// Which of the two a database speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+impl Dialect {
+    /// What a database refuses that takes no changes, and that changes nothing.
+    pub(super) fn write_nothing(self) -> &'static str {
+        match self {
+            // Writes a page, so that a full disk shows; nobody uses this number.
+            Self::Sqlite => "PRAGMA user_version = 0",
+            // There is no such row; a standby refuses all the same.
+            Self::Postgres => "UPDATE schema_migrations SET name = name WHERE version = 0",
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::db::{Db, Executor, StoreError};
-use super::dialect;
+use super::dialect::{self, Dialect};
 use super::value::params;
 
 /// One step of the schema. What is released is never edited: the next change is a new step.
@@ -14,11 +14,18 @@ struct Migration {
     sql: &'static str,
 }
 
-const SQLITE: &[Migration] = &[Migration {
-    version: 1,
-    name: "initial",
-    sql: include_str!("../../../migrations/sqlite/0001_initial.sql"),
-}];
+macro_rules! migrations {
+    ($folder:literal) => {
+        &[Migration {
+            version: 1,
+            name: "initial",
+            sql: include_str!(concat!("../../../migrations/", $folder, "/0001_initial.sql")),
+        }]
+    };
+}
+
+const SQLITE: &[Migration] = migrations!("sqlite");
+const POSTGRES: &[Migration] = migrations!("postgres");
 
 /// Applies what is missing.
 ///
@@ -26,7 +33,11 @@ const SQLITE: &[Migration] = &[Migration {
 /// [`StoreError::Refused`] where the database knows a step that this program does not (it was made by a newer
 /// version) or one that reads otherwise now.
 pub(super) async fn run(db: &Db) -> Result<(), StoreError> {
-    apply(db, SQLITE).await
+    let migrations = match db.dialect() {
+        Dialect::Sqlite => SQLITE,
+        Dialect::Postgres => POSTGRES,
+    };
+    apply(db, migrations).await
 }
 
 /// Whether a database has exactly the steps that this program knows.

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::db::{DatabaseOptions, DatabaseUrl, StoreError};
+use super::db::{Access, DatabaseOptions, DatabaseUrl, StoreError};
 use super::value::{Row, Value};
 use file::DatabaseFile;
 use pool::{Pool, Returned};
@@ -27,13 +27,6 @@ mod worker;
 
 /// The shortest time between two attempts at opening the file again.
 const REOPEN: Duration = Duration::from_secs(1);
-
-/// Which sort of connection a transaction wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Access {
-    Read,
-    Write,
-}
 
 /// The open file.
 pub(super) struct Sqlite {
@@ -57,6 +50,9 @@ impl Sqlite {
                 let folder = TempDir::with_prefix("flagstone-")
                     .map_err(|error| StoreError::Unavailable(format!("no temporary folder: {error}")))?;
                 (folder.path().join("flagstone.db"), Some(folder))
+            }
+            DatabaseUrl::Postgres(_) => {
+                return Err(StoreError::Refused("this is no address of an SQLite file".to_owned()));
             }
         };
         let sqlite = Self {
@@ -228,7 +224,7 @@ impl Lease {
                 return Err(StoreError::Unavailable("a statement took longer than allowed".to_owned()));
             }
         };
-        self.broken = !matches!(outcome, Ok(_) | Err(StoreError::Constraint { .. }));
+        self.broken = outcome.is_err();
         outcome
     }
 }

@@ -7,10 +7,10 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{ErrorCode, InterruptHandle, Statement, ToSql, ffi, params_from_iter};
 use tokio::sync::oneshot;
 
+use super::super::db::Access;
 use super::super::db::{Constraint, StoreError};
 use super::super::dialect;
 use super::super::value::{Row, Value};
-use super::Access;
 use super::file::DatabaseFile;
 use super::pool::Returned;
 

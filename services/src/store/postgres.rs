@@ -1,0 +1,338 @@
+//! PostgreSQL through a pool of connections.
+//!
+//! Transactions that write take turns, here as on SQLite, by an advisory lock that the server holds for as long as the
+//! transaction lasts: revisions and the audit's sequence are gap-free, so two could not commit side by side anyway, and
+//! nothing ever has to be tried again (docs/adr/0008-one-writer-on-postgresql.md). Those that read never wait for them.
+
+mod session;
+mod tls;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bb8::{ManageConnection, Pool, PooledConnection, RunError};
+use bb8_postgres::PostgresConnectionManager;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+use tokio_postgres::config::Config;
+
+use super::db::{Access, DatabaseOptions, PoolFigures, StoreError};
+use super::value::{Row, Value};
+use session::{Session, store_error};
+use tls::Tls;
+
+/// The advisory lock that whoever writes holds. Any number would do; this one is `flagston` in ASCII.
+const WRITE_LOCK: &str = "SELECT pg_advisory_xact_lock(7380943424226455406)";
+/// How old a connection gets, so that the pool follows a server that moved behind its name.
+const CONNECTION_LIFETIME: Duration = Duration::from_secs(30 * 60);
+
+/// The pool.
+pub(super) struct Postgres {
+    pool: Pool<Manager>,
+    attempts: Arc<Attempts>,
+    leases: Arc<Leases>,
+    timeout: Duration,
+    queue: usize,
+    waiting: AtomicUsize,
+    refused: AtomicU64,
+}
+
+/// Makes sessions for the pool.
+struct Manager {
+    connections: PostgresConnectionManager<Tls>,
+    attempts: Arc<Attempts>,
+    statement_timeout: Duration,
+}
+
+/// How connecting went lately, so that a caller need not wait for its deadline to learn that nobody answers.
+struct Attempts {
+    failed: watch::Sender<u64>,
+    reason: Mutex<String>,
+}
+
+/// Transactions that are open, counted so that closing can wait for them.
+#[derive(Default)]
+struct Leases {
+    open: AtomicUsize,
+    closed: AtomicBool,
+    ended: Notify,
+}
+
+/// One transaction's hold on a connection.
+pub(super) struct Lease {
+    session: Option<PooledConnection<'static, Manager>>,
+    timeout: Duration,
+    state: State,
+    counted: Counted,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// The transaction goes on.
+    Open,
+    /// A statement failed: nothing but the roll-back may follow.
+    Failed,
+    /// Committed.
+    Done,
+}
+
+/// One of [`Leases`].
+struct Counted(Arc<Leases>);
+
+// === impl Postgres ===
+
+impl Postgres {
+    pub(super) async fn open(config: &Config, options: &DatabaseOptions) -> Result<Self, StoreError> {
+        let mut config = config.clone();
+        if config.get_application_name().is_none() {
+            config.application_name("flagstone");
+        }
+        config.connect_timeout(options.statement_timeout);
+        config.tcp_user_timeout(options.statement_timeout * 2);
+        let attempts =
+            Arc::new(Attempts { failed: watch::Sender::new(0), reason: Mutex::new(String::new()) });
+        let manager = Manager {
+            connections: PostgresConnectionManager::new(config, Tls::new(options.tls_ca_file.as_deref())?),
+            attempts: Arc::clone(&attempts),
+            statement_timeout: options.statement_timeout,
+        };
+        let pool = Pool::builder()
+            .max_size(options.connections.max(2))
+            .connection_timeout(options.statement_timeout)
+            .max_lifetime(Some(CONNECTION_LIFETIME))
+            // A connection that broke is known as such, and one that broke silently would only answer here too.
+            .test_on_check_out(false)
+            // Whoever asks next tries again; see `Attempts`.
+            .retry_connection(false)
+            .build_unchecked(manager);
+        Ok(Self {
+            pool,
+            attempts,
+            leases: Arc::default(),
+            timeout: options.statement_timeout,
+            queue: options.queue,
+            waiting: AtomicUsize::new(0),
+            refused: AtomicU64::new(0),
+        })
+    }
+
+    pub(super) async fn begin(&self, access: Access) -> Result<Lease, StoreError> {
+        loop {
+            let session = self.connection().await?;
+            let stale = session.was_used();
+            // A lease from here on: a caller that goes away meanwhile leaves a transaction to roll back.
+            let mut lease = Lease {
+                session: Some(session),
+                timeout: self.timeout,
+                state: State::Open,
+                counted: self.leases.count()?,
+            };
+            match lease.run(async |session| session.begin(access).await).await {
+                Ok(()) => return Ok(lease),
+                // The server closed this connection while it lay idle: the next one, or a new one.
+                Err(_) if stale && lease.is_closed() => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    pub(super) async fn close(&self, deadline: Duration) -> Result<(), StoreError> {
+        self.leases.closed.store(true, Ordering::SeqCst);
+        let all_ended = async {
+            loop {
+                let ended = self.leases.ended.notified();
+                tokio::pin!(ended);
+                ended.as_mut().enable();
+                if self.leases.open.load(Ordering::SeqCst) == 0 {
+                    return;
+                }
+                ended.await;
+            }
+        };
+        timeout(deadline, all_ended)
+            .await
+            .map_err(|_| StoreError::Unavailable("transactions were still open at the deadline".to_owned()))
+    }
+
+    pub(super) fn figures(&self) -> PoolFigures {
+        let state = self.pool.state();
+        PoolFigures {
+            connections: state.connections,
+            idle: state.idle_connections,
+            waits: state.statistics.get_waited,
+            wait_time: state.statistics.get_wait_time,
+            timeouts: state.statistics.get_timed_out + self.refused.load(Ordering::Relaxed),
+        }
+    }
+
+    async fn connection(&self) -> Result<PooledConnection<'static, Manager>, StoreError> {
+        struct Waiting<'a>(&'a AtomicUsize);
+        impl Drop for Waiting<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waiting = Waiting(&self.waiting);
+        if before >= self.queue {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return Err(StoreError::Unavailable(format!("{before} callers wait for it already")));
+        }
+        let mut failed = self.attempts.failed.subscribe();
+        let got = self.pool.get_owned();
+        tokio::pin!(got);
+        loop {
+            tokio::select! {
+                biased;
+                got = &mut got => return got.map_err(|error| match error {
+                    RunError::User(error) => store_error(&error),
+                    RunError::TimedOut => {
+                        StoreError::Unavailable("no connection came free in time".to_owned())
+                    }
+                }),
+                // With connections in use, one of them may still come free.
+                Ok(()) = failed.changed() => if self.pool.state().connections == 0 {
+                    return Err(StoreError::Unavailable(self.attempts.reason()));
+                },
+            }
+        }
+    }
+}
+
+// === impl Manager ===
+
+impl ManageConnection for Manager {
+    type Connection = Session;
+    type Error = tokio_postgres::Error;
+
+    async fn connect(&self) -> Result<Session, Self::Error> {
+        let made = async {
+            let client = self.connections.connect().await?;
+            Session::new(client, self.statement_timeout).await
+        };
+        made.await.inspect_err(|error| self.attempts.fail(error))
+    }
+
+    async fn is_valid(&self, session: &mut Session) -> Result<(), Self::Error> {
+        session.ping().await
+    }
+
+    fn has_broken(&self, session: &mut Session) -> bool {
+        session.is_closed() || session.is_given_up()
+    }
+}
+
+// === impl Attempts ===
+
+impl Attempts {
+    fn fail(&self, error: &tokio_postgres::Error) {
+        let StoreError::Unavailable(reason) = session::connect_error(error) else { return };
+        *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+        self.failed.send_modify(|failed| *failed += 1);
+    }
+
+    fn reason(&self) -> String {
+        self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+// === impl Leases ===
+
+impl Leases {
+    fn count(self: &Arc<Self>) -> Result<Counted, StoreError> {
+        self.open.fetch_add(1, Ordering::SeqCst);
+        let counted = Counted(Arc::clone(self));
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("it is closed".to_owned()));
+        }
+        Ok(counted)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if self.0.open.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.ended.notify_waiters();
+        }
+    }
+}
+
+// === impl Lease ===
+
+impl Lease {
+    pub(super) async fn query(
+        &mut self,
+        sql: &'static str,
+        params: Vec<Value>,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.run(async |session| session.query(sql, &params).await).await
+    }
+
+    pub(super) async fn execute(&mut self, sql: &'static str, params: Vec<Value>) -> Result<u64, StoreError> {
+        self.run(async |session| session.execute(sql, &params).await).await
+    }
+
+    pub(super) async fn batch(&mut self, sql: &'static str) -> Result<(), StoreError> {
+        self.run(async |session| session.batch(sql).await).await
+    }
+
+    pub(super) async fn commit(&mut self) -> Result<(), StoreError> {
+        self.run(async |session| session.batch("COMMIT").await).await?;
+        self.state = State::Done;
+        Ok(())
+    }
+
+    fn is_closed(&self) -> bool {
+        self.session.as_deref().is_none_or(Session::is_closed)
+    }
+
+    async fn run<T>(
+        &mut self,
+        statement: impl AsyncFnOnce(&mut Session) -> Result<T, tokio_postgres::Error>,
+    ) -> Result<T, StoreError> {
+        if std::mem::replace(&mut self.state, State::Failed) != State::Open {
+            return Err(StoreError::Unavailable(
+                "an earlier statement of this transaction failed".to_owned(),
+            ));
+        }
+        let Some(session) = self.session.as_deref_mut() else {
+            return Err(StoreError::Unavailable("its connection is gone".to_owned()));
+        };
+        match timeout(self.timeout, statement(session)).await {
+            Ok(Ok(answer)) => {
+                self.state = State::Open;
+                Ok(answer)
+            }
+            Ok(Err(error)) => Err(store_error(&error)),
+            Err(_) => {
+                // What the server does with it is not known: the connection is not used again.
+                session.give_up();
+                Err(StoreError::Unavailable("a statement took longer than allowed".to_owned()))
+            }
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(mut session) = self.session.take() else { return };
+        if self.state == State::Done || session.is_given_up() {
+            return;
+        }
+        let counted = Counted(Arc::clone(&self.counted.0));
+        counted.0.open.fetch_add(1, Ordering::SeqCst);
+        let limit = self.timeout;
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            session.give_up();
+            return;
+        };
+        runtime.spawn(async move {
+            if !matches!(timeout(limit, session.batch("ROLLBACK")).await, Ok(Ok(()))) {
+                session.give_up();
+            }
+            drop(session);
+            drop(counted);
+        });
+    }
+}
