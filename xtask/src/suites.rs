@@ -11,6 +11,7 @@ mod clients;
 mod faults;
 mod load;
 mod observatory;
+mod oracles;
 
 /// A suite and the name of its stage.
 pub(crate) struct Suite {
@@ -20,9 +21,10 @@ pub(crate) struct Suite {
 }
 
 /// The slow suites, in the order they run.
-pub(crate) static SLOW: [Suite; 4] = [
+pub(crate) static SLOW: [Suite; 5] = [
     Suite { name: "clients", run: clients::run },
     Suite { name: "load", run: load::run },
     Suite { name: "faults", run: faults::run },
     Suite { name: "observatory", run: observatory::run },
+    Suite { name: "oracles", run: oracles::run },
 ];
