@@ -26,7 +26,6 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     task::JoinSet,
 };
-use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::{
     cli::{say, write_out},
@@ -100,8 +99,7 @@ struct Shared {
     figures: Figures,
     services: Arc<Services>,
     drain: Drain,
-    access: AccessLogSink,
-    dropped_events: ErrorCounter,
+    log: AccessLogSink,
     pipeline: OnceLock<Pipeline>,
     connections: OnceLock<Arc<Connections>>,
     forwards: OnceLock<Arc<IgnoredForwards>>,
@@ -132,8 +130,7 @@ impl App {
             figures,
             services: Arc::clone(&services),
             drain: drain.clone(),
-            access: logging.access.clone(),
-            dropped_events: logging.dropped_events.clone(),
+            log: logging.sink.clone(),
             pipeline: OnceLock::new(),
             connections: OnceLock::new(),
             forwards: OnceLock::new(),
@@ -141,7 +138,7 @@ impl App {
         let routes = flagstone_routes::routes(&Arc::new(state(&settings, &shared)?));
         let table = Table::new(routes.iter().map(|(spec, _)| spec))?;
         let authenticator: Arc<dyn Authenticator> = Arc::new(Principals::new(Arc::clone(&services)));
-        let resources = resources(&settings, authenticator, logging.access.clone(), &layers)?;
+        let resources = resources(&settings, authenticator, logging.sink.clone(), &layers)?;
         if let Some(forwards) = resources.get() {
             let _ = shared.forwards.set(forwards);
         }
@@ -399,7 +396,7 @@ impl flagstone_routes::Figures for Shared {
             services: &self.services,
             pipeline: self.pipeline.get(),
             connections: self.connections.get().map(|connections| &**connections),
-            log_lines_dropped: self.access.dropped() + self.dropped_events.dropped_lines() as u64,
+            log_lines_dropped: self.log.dropped(),
         })
     }
 

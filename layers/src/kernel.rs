@@ -15,6 +15,7 @@ mod exchange;
 mod hook;
 mod next;
 mod optional;
+mod panic;
 mod principal;
 mod problem;
 mod public_url;
@@ -34,6 +35,7 @@ pub use self::{
     hook::{Ended, Flow, Hook, HookState, Outcome, Slot},
     next::{BoxError, Call, Handler, Next, Response, handler},
     optional::Optional,
+    panic::Panic,
     principal::{
         AuthFailure, Authentication, Authenticator, Credential, Principal, PrincipalKind, PrincipalSet,
     },

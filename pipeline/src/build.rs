@@ -1,13 +1,9 @@
 //! From a plan to chains that run.
 
-use std::{
-    any::Any,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use flagstone_layers::kernel::{
-    Generation, Instance, Next, PrepareContext, PrepareError, Prepared, Resources, chain,
+    Generation, Instance, Next, Panic, PrepareContext, PrepareError, Prepared, Resources, chain,
 };
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -93,19 +89,10 @@ fn prepare(
 
 /// A layer that panics refuses the pipeline, and harms nothing else.
 fn catching(prepare: impl FnOnce() -> Result<Prepared, PrepareError>) -> Result<Prepared, PrepareError> {
-    catch_unwind(AssertUnwindSafe(prepare)).unwrap_or_else(|panic| {
-        Err(PrepareError::new(None, format!("the layer panicked: {}", panic_message(&*panic)))
+    Panic::catch(prepare).unwrap_or_else(|panic| {
+        Err(PrepareError::new(None, format!("the layer panicked: {panic}"))
             .help("this is a fault of the layer, not of the file"))
     })
-}
-
-/// What a panic said.
-pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("it did not say why")
 }
 
 fn run(

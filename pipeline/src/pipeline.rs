@@ -1,19 +1,17 @@
 //! The pipeline that runs, and the way to the next one.
 
 use std::{
-    any::Any,
-    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use arc_swap::{ArcSwap, Guard};
+use flagstone_layers::kernel::Panic;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::{
-    build::panic_message,
     diagnostic::{Diagnostic, Location, Report, Source},
     fingerprint::Fingerprint,
     host::Host,
@@ -156,8 +154,8 @@ impl std::fmt::Debug for Pipeline {
 impl Inner {
     /// One attempt, and the snapshot that it replaced. A panic is an outcome too: it refuses the pipeline.
     fn attempt(&self, trigger: Trigger) -> (Outcome, Option<Arc<Snapshot>>) {
-        catch_unwind(AssertUnwindSafe(|| self.try_attempt(trigger)))
-            .unwrap_or_else(|panic| (self.failed(trigger, &*panic), None))
+        Panic::catch(|| self.try_attempt(trigger))
+            .unwrap_or_else(|panic| (self.failed(trigger, &panic), None))
     }
 
     fn try_attempt(&self, trigger: Trigger) -> (Outcome, Option<Arc<Snapshot>>) {
@@ -223,8 +221,8 @@ impl Inner {
     }
 
     /// Notes an attempt that panicked.
-    fn failed(&self, trigger: Trigger, panic: &(dyn Any + Send)) -> Outcome {
-        let outcome = self.broken(&format!("loading the pipeline panicked: {}", panic_message(panic)));
+    fn failed(&self, trigger: Trigger, panic: &Panic) -> Outcome {
+        let outcome = self.broken(&format!("loading the pipeline panicked: {panic}"));
         let seen = lock(&self.seen).again();
         let attempt = Attempt {
             trigger,

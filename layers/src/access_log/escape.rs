@@ -20,8 +20,34 @@ pub(super) fn text(text: &str, buffer: &mut Vec<u8>) {
     }
 }
 
+/// Appends a line that is formatted already: what could end it or act on a terminal is written as JSON has it.
+pub(super) fn line(text: &str, buffer: &mut Vec<u8>) {
+    for character in text.chars() {
+        if is_dangerous(character) {
+            number(character, buffer);
+        } else {
+            buffer.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+    }
+}
+
+/// As much of a text as is logged.
+pub(super) fn cut(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(LONGEST)).unwrap_or_default()
+}
+
+/// Terminals act on control characters, of Latin-1 too; some readers take separators for the end of a line; and what is
+/// not seen, or turns the direction of writing, makes a text look like another.
+pub(super) fn is_dangerous(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        )
+}
+
 fn escaped(text: &str, buffer: &mut Vec<u8>) {
-    let cut = text.get(..text.floor_char_boundary(LONGEST)).unwrap_or_default();
+    let cut = cut(text);
     let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
     if cut.bytes().all(plain) {
         buffer.extend_from_slice(cut.as_bytes());
@@ -36,15 +62,17 @@ fn escaped(text: &str, buffer: &mut Vec<u8>) {
 fn push(character: char, buffer: &mut Vec<u8>) {
     match character {
         '"' | '\\' => buffer.extend_from_slice(&[b'\\', character as u8]),
-        // Terminals act on control characters, of Latin-1 too, and some readers take separators for the end of a line.
-        _ if character.is_control() || matches!(character, '\u{2028}' | '\u{2029}') => {
-            const DIGITS: &[u8; 16] = b"0123456789abcdef";
-            let code = u32::from(character) as usize;
-            buffer.extend_from_slice(b"\\u");
-            buffer.extend([12, 8, 4, 0].map(|shift| DIGITS[code >> shift & 0xf]));
-        }
+        _ if is_dangerous(character) => number(character, buffer),
         _ => buffer.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
     }
+}
+
+/// Appends a character as `\u` and its number, which has four digits.
+fn number(character: char, buffer: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let code = u32::from(character) as usize;
+    buffer.extend_from_slice(b"\\u");
+    buffer.extend([12, 8, 4, 0].map(|shift| DIGITS[code >> shift & 0xf]));
 }
 
 #[cfg(test)]
@@ -61,9 +89,8 @@ mod tests {
 
     #[test]
     fn what_could_end_a_line_or_move_a_cursor_is_escaped() {
-        let nasty = "a\"b\\c\nd\re\tf\0g\u{1b}[31mh\u{7f}i\u{85}j\u{9b}k\u{2028}l\u{2029}mä";
-        let escaped =
-            r#""a\"b\\c\u000ad\u000de\u0009f\u0000g\u001b[31mh\u007fi\u0085j\u009bk\u2028l\u2029mä""#;
+        let nasty = "a\"b\\c\nd\re\tf\0g\u{1b}[31mh\u{7f}i\u{85}j\u{9b}k\u{2028}l\u{2029}m\u{202e}n\u{200b}ä";
+        let escaped = r#""a\"b\\c\u000ad\u000de\u0009f\u0000g\u001b[31mh\u007fi\u0085j\u009bk\u2028l\u2029m\u202en\u200bä""#;
         assert_eq!(written(json, nasty), escaped);
         assert_eq!(written(text, nasty), escaped);
     }

@@ -5,8 +5,8 @@
 //! generation, and whatever the host adds to every line.
 //!
 //! Lines are formatted by hand into buffers in memory, one for each group of threads, and a thread of its own writes them
-//! out: see [`AccessLogSink`]. A request never waits for the log; where the reader is too slow, lines are dropped, counted
-//! and reported.
+//! out: see [`AccessLogSink`]. A request never waits for the log; where the reader is too slow, or the disk full, lines are
+//! dropped, counted, and reported once writing works again. The host's own lines can go the same way.
 //!
 //! ```
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -33,7 +33,9 @@
 //! ```
 
 mod escape;
+mod event;
 mod line;
+mod output;
 mod sink;
 mod spec;
 mod writer;

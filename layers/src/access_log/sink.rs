@@ -8,9 +8,10 @@ use std::{
 };
 
 use super::{
+    event,
     line::{self, Clock},
     spec::Format,
-    writer::{AccessLogWriter, Mailbox},
+    writer::{AccessLogWriter, Mailbox, Output},
 };
 use crate::sharded::Sharded;
 
@@ -27,10 +28,11 @@ pub struct AccessLogOptions {
     pub format: Format,
     /// What every line says, as keys and values: the project, the environment, the release, the instance.
     pub context: Vec<(String, String)>,
-    /// The most bytes that wait to be written; what comes beyond is dropped and counted. While they are written, as many
-    /// again may wait. Default 4 MiB.
+    /// The most bytes of requests' lines that wait to be written; what comes beyond is dropped and counted. While they
+    /// are written, as many again may wait. The host's own lines may take an eighth of it (at least 64 KiB) besides.
+    /// Default 4 MiB.
     pub buffer: usize,
-    /// How often lines are written. Default 200 ms.
+    /// How often requests' lines are written. Default 200 ms.
     pub interval: Duration,
 }
 
@@ -40,6 +42,9 @@ pub(super) struct Shared {
     format: Format,
     json_context: Vec<u8>,
     text_context: Vec<u8>,
+    /// The host's own lines: in their order, and no flood of requests keeps them out.
+    events: Mutex<Shard>,
+    events_size: usize,
     shards: Sharded<Mutex<Shard>>,
     shard_size: usize,
     dropped: AtomicU64,
@@ -50,7 +55,6 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 struct Shard {
     bytes: Vec<u8>,
-    lines: u64,
     clock: Clock,
     closed: bool,
 }
@@ -84,6 +88,8 @@ impl AccessLogSink {
             format: options.format,
             json_context: line::context(Format::Json, &options.context),
             text_context: line::context(Format::Text, &options.context),
+            events: Mutex::default(),
+            events_size: (options.buffer / 8).max(64 << 10),
             shard_size: options.buffer / shards.len(),
             shards,
             dropped: AtomicU64::new(0),
@@ -91,6 +97,19 @@ impl AccessLogSink {
         });
         let writer = AccessLogWriter::start(shared.clone(), target, options.interval)?;
         Ok((Self { shared }, writer))
+    }
+
+    /// Writes a line of the host's own, such as an event, beside those of requests, and as soon as possible. `line` is in
+    /// the host's format, in JSON one object. What could end the line or act on a terminal is escaped, the context is
+    /// added, and of a line that is far too long the texts are cut.
+    pub fn event(&self, line: &str) {
+        let format = self.format();
+        let taken = self.shared.append(&self.shared.events, self.shared.events_size, |buffer, _| {
+            event::write(line, format, self.context(format), buffer);
+        });
+        if taken.is_some() {
+            self.shared.mailbox.hurry();
+        }
     }
 
     /// How many lines were dropped, because the buffer was full or they could not be written.
@@ -111,22 +130,9 @@ impl AccessLogSink {
 
     /// Lets `format` append one line, unless there is no room for it.
     pub(super) fn write(&self, format: impl FnOnce(&mut Vec<u8>, &mut Clock)) {
-        let mut shard = self.shared.shards.local().lock().unwrap_or_else(PoisonError::into_inner);
-        let before = shard.bytes.len();
         let room = self.shared.shard_size;
-        if !shard.closed {
-            let Shard { bytes, clock, .. } = &mut *shard;
-            format(bytes, clock);
-        }
-        if shard.closed || shard.bytes.len() > room {
-            shard.bytes.truncate(before);
-            self.shared.count_dropped(1);
-            return;
-        }
-        shard.lines += 1;
-        let half_full = before <= room / 2 && shard.bytes.len() > room / 2;
-        drop(shard);
-        if half_full {
+        let taken = self.shared.append(self.shared.shards.local(), room, format);
+        if taken.is_some_and(|(before, after)| before <= room / 2 && after > room / 2) {
             self.shared.mailbox.hurry();
         }
     }
@@ -135,38 +141,53 @@ impl AccessLogSink {
 // === impl Shared ===
 
 impl Shared {
-    pub(super) fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+    /// Appends a line where there is room for it: how long the buffer was and is. Otherwise counts it as dropped.
+    fn append(
+        &self,
+        shard: &Mutex<Shard>,
+        room: usize,
+        format: impl FnOnce(&mut Vec<u8>, &mut Clock),
+    ) -> Option<(usize, usize)> {
+        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = shard.bytes.len();
+        if !shard.closed {
+            let Shard { bytes, clock, .. } = &mut *shard;
+            format(bytes, clock);
+        }
+        let after = shard.bytes.len();
+        if shard.closed || after > room {
+            shard.bytes.truncate(before);
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        Some((before, after))
     }
 
-    pub(super) fn count_dropped(&self, lines: u64) {
-        self.dropped.fetch_add(lines, Ordering::Relaxed);
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
     }
 
     /// Writes what waits. `spare` is swapped for each group's buffer, so that none is copied or made anew. After `last`
     /// nothing is taken any more. Returns the first error; the lines it concerns count as dropped.
     pub(super) fn write_out(
         &self,
-        target: &mut impl io::Write,
+        output: &mut Output<impl io::Write>,
         spare: &mut Vec<u8>,
         last: bool,
     ) -> io::Result<()> {
         let mut written = Ok(());
-        for shard in self.shards.iter() {
-            let lines = {
+        for shard in std::iter::once(&self.events).chain(self.shards.iter()) {
+            {
                 let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
                 shard.closed = last;
                 std::mem::swap(&mut shard.bytes, spare);
-                std::mem::take(&mut shard.lines)
-            };
-            if lines > 0
-                && let Err(error) = target.write_all(spare)
-            {
-                self.count_dropped(lines);
-                written = written.and(Err(error));
+            }
+            if let Err(lost) = output.write(spare) {
+                self.dropped.fetch_add(lost.lines, Ordering::Relaxed);
+                written = written.and(Err(lost.error));
             }
             spare.clear();
         }
-        written.and(target.flush())
+        written.and(output.flush())
     }
 }

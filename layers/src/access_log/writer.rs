@@ -5,7 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(super) use super::output::Output;
 use super::sink::Shared;
+use crate::kernel::Panic;
 
 /// The thread that writes the lines of an [`AccessLogSink`](super::AccessLogSink). Dropped without
 /// [`close`](Self::close), it writes what waits and ends, but nobody waits for it.
@@ -36,13 +38,13 @@ struct State {
 /// The thread's work.
 struct Work<W> {
     shared: Arc<Shared>,
-    target: W,
+    output: Output<W>,
     interval: Duration,
     spare: Vec<u8>,
     report: Report,
 }
 
-/// Reports drops and errors, but not at every tick.
+/// Reports errors as they begin and end, and drops once writing works again, but not at every tick.
 struct Report {
     reported: u64,
     last: Option<Instant>,
@@ -58,7 +60,8 @@ impl AccessLogWriter {
         interval: Duration,
     ) -> io::Result<Self> {
         let report = Report { reported: 0, last: None, failing: false };
-        let work = Work { shared: shared.clone(), target, interval, spare: Vec::new(), report };
+        let output = Output::new(target);
+        let work = Work { shared: shared.clone(), output, interval, spare: Vec::new(), report };
         let thread = thread::Builder::new().name("access-log".to_owned()).spawn(move || work.run())?;
         Ok(Self { shared, thread: Some(thread) })
     }
@@ -128,8 +131,15 @@ impl<W: io::Write> Work<W> {
     fn run(mut self) {
         loop {
             let (asked, closing) = self.next();
-            let written = self.shared.write_out(&mut self.target, &mut self.spare, closing);
-            self.report.note(written, self.shared.dropped(), closing);
+            if closing {
+                // What is reported now is still taken.
+                self.report.drops(self.shared.dropped(), true);
+            }
+            let written = self.write_out(closing);
+            self.report.errors(&written);
+            if written.is_ok() {
+                self.report.drops(self.shared.dropped(), false);
+            }
             let mut state = self.shared.mailbox.lock();
             state.done = asked;
             state.closed = closing;
@@ -139,6 +149,13 @@ impl<W: io::Write> Work<W> {
                 return;
             }
         }
+    }
+
+    /// A target that panics fails: the thread goes on.
+    fn write_out(&mut self, last: bool) -> io::Result<()> {
+        let Self { shared, output, spare, .. } = self;
+        Panic::catch(|| shared.write_out(output, spare, last))
+            .unwrap_or_else(|panic| Err(io::Error::other(format!("what writes it panicked: {panic}"))))
     }
 
     /// Waits for the next tick, or until there is a reason not to.
@@ -158,24 +175,30 @@ impl Report {
     /// How often drops are reported at most.
     const INTERVAL: Duration = Duration::from_secs(10);
 
-    fn note(&mut self, written: io::Result<()>, dropped: u64, last: bool) {
+    fn errors(&mut self, written: &io::Result<()>) {
         match written {
             Err(error) if !self.failing => {
                 self.failing = true;
-                tracing::error!(%error, "the access log cannot be written");
+                tracing::error!(%error, "the log cannot be written");
             }
             Ok(()) if self.failing => {
                 self.failing = false;
-                tracing::info!("the access log is written again");
+                tracing::info!("the log is written again");
             }
             _ => {}
         }
+    }
+
+    fn drops(&mut self, dropped: u64, last: bool) {
         let due = last || self.last.is_none_or(|last| last.elapsed() >= Self::INTERVAL);
         if dropped > self.reported && due {
             let lines = dropped - self.reported;
             self.reported = dropped;
             self.last = Some(Instant::now());
-            tracing::warn!(lines, "lines of the access log were dropped, because its reader is too slow");
+            tracing::warn!(
+                lines,
+                "lines of the log were dropped: its reader was too slow, or they could not be written"
+            );
         }
     }
 }

@@ -1,5 +1,4 @@
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -9,7 +8,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
 use super::{drop_quietly, log};
-use crate::kernel::{Body, BoxError, Exchange, Outcome};
+use crate::kernel::{Body, BoxError, Exchange, Outcome, Panic};
 
 /// An answer's body whose panic is an error: the connection or the HTTP/2 stream ends, and nothing else does.
 pub(super) struct CaughtBody {
@@ -32,10 +31,10 @@ impl http_body::Body for CaughtBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
-        match catch_unwind(AssertUnwindSafe(|| Pin::new(inner).poll_frame(context))) {
+        match Panic::catch(|| Pin::new(inner).poll_frame(context)) {
             Ok(polled) => polled.map(|frame| frame.map(|frame| frame.map_err(Into::into))),
             Err(panic) => {
-                log(&*panic, &self.exchange, "the body of an answer panicked");
+                log(&panic, &self.exchange, "the body of an answer panicked");
                 if let Some(mut inner) = self.inner.take() {
                     inner.end(Outcome::Failed);
                     drop_quietly(inner);

@@ -28,9 +28,7 @@ mod body;
 mod spec;
 
 use std::{
-    any::Any,
     future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -41,7 +39,7 @@ use http::StatusCode;
 use self::body::CaughtBody;
 pub use self::spec::{Config, Spec};
 use crate::kernel::{
-    Around, Body, Call, Exchange, Handler, Next, Problem, Request, Response, Standalone, WrapContext,
+    Around, Body, Call, Exchange, Handler, Next, Panic, Problem, Request, Response, Standalone, WrapContext,
 };
 
 /// The layer.
@@ -75,10 +73,10 @@ impl Around for CatchPanic {
 impl Handler for Caught {
     fn call(&self, request: Request) -> Call {
         let exchange = request.exchange().clone();
-        match catch_unwind(AssertUnwindSafe(|| self.inner.call(request))) {
+        match Panic::catch(|| self.inner.call(request)) {
             Ok(Call::Ready(response)) => Call::Ready(guard_body(response, exchange)),
             Ok(Call::Future(future)) => Call::Future(Box::pin(Answer { future: Some(future), exchange })),
-            Err(panic) => Call::Ready(answer(&*panic, &exchange)),
+            Err(panic) => Call::Ready(answer(&panic, &exchange)),
         }
     }
 }
@@ -89,17 +87,17 @@ impl Future for Answer {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {
         // Polled after its end, it stays pending.
         let Some(future) = &mut self.future else { return Poll::Pending };
-        Poll::Ready(match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+        Poll::Ready(match Panic::catch(|| future.as_mut().poll(context)) {
             Ok(polled) => guard_body(ready!(polled), self.exchange.clone()),
             Err(panic) => {
                 drop_quietly(self.future.take());
-                answer(&*panic, &self.exchange)
+                answer(&panic, &self.exchange)
             }
         })
     }
 }
 
-fn answer(panic: &(dyn Any + Send), exchange: &Exchange) -> Response {
+fn answer(panic: &Panic, exchange: &Exchange) -> Response {
     log(panic, exchange, "a handler panicked");
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "The server could not answer.")
         .into_response(exchange)
@@ -115,18 +113,13 @@ fn guard_body(response: Response, exchange: Arc<Exchange>) -> Response {
 
 /// What panicked may panic again while it is dropped; once was logged.
 fn drop_quietly<T>(value: T) {
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(value)));
+    let _ = Panic::catch(|| drop(value));
 }
 
-fn log(panic: &(dyn Any + Send), exchange: &Exchange, what: &'static str) {
-    let message = match (panic.downcast_ref::<&'static str>(), panic.downcast_ref::<String>()) {
-        (Some(message), _) => message,
-        (_, Some(message)) => message.as_str(),
-        _ => "a value that is no text",
-    };
+fn log(panic: &Panic, exchange: &Exchange, what: &'static str) {
     let request_id = exchange.request_id().map(tracing::field::display);
-    let (method, route) = (exchange.method(), exchange.pattern());
-    tracing::error!(request_id, %method, route, panic = message, "{what}");
+    let (method, route, location) = (exchange.method(), exchange.pattern(), panic.location());
+    tracing::error!(request_id, %method, route, location, %panic, "{what}");
 }
 
 #[cfg(test)]

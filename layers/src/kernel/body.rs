@@ -440,6 +440,10 @@ impl Tail {
 impl Drop for Tail {
     fn drop(&mut self) {
         self.inner = None;
+        // The client is not to blame.
+        if self.outcome == Outcome::Aborted && std::thread::panicking() {
+            self.outcome = Outcome::Failed;
+        }
         let ended = Ended {
             status: self.status,
             bytes: self.bytes,

@@ -1,9 +1,4 @@
-use std::{
-    future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
-    sync::Arc,
-};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use http::{HeaderValue, StatusCode, header::ALLOW};
 
@@ -12,6 +7,7 @@ use super::{
     exchange::Exchange,
     hook::{Ended, ErasedFlow, ErasedHook, Slots, Waited},
     next::{Call, Handler, Next, Response},
+    panic::Panic,
     request::{Request, RequestHead, ResponseHead},
     spec::{Prepared, WrapContext},
     stats::Stats,
@@ -278,9 +274,11 @@ impl Ends {
     pub(super) fn run(&self, mask: u64, exchange: &Exchange, ended: &Ended) {
         for (index, hook) in self.0.iter().rev() {
             if mask & (1 << index) != 0
-                && catch_unwind(AssertUnwindSafe(|| hook.on_end(exchange, ended))).is_err()
+                && let Err(panic) = Panic::catch(|| hook.on_end(exchange, ended))
             {
-                tracing::error!(request_id = ?exchange.request_id(), "a layer panicked at the end of a request");
+                let request_id = exchange.request_id().map(tracing::field::display);
+                let location = panic.location();
+                tracing::error!(request_id, location, %panic, "a layer panicked at the end of a request");
             }
         }
     }
