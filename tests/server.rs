@@ -8,6 +8,7 @@
 mod harness;
 
 // The raw-socket cases, which are sent through proxies too.
+#[expect(dead_code, reason = "it says what may come of a case behind a proxy, too")]
 #[path = "edge/cases.rs"]
 mod cases;
 #[path = "edge/socket.rs"]

@@ -57,6 +57,9 @@ fn show(status: &Value) {
     for field in attempt["fields"].as_array().into_iter().flatten() {
         say!("           needs a restart: {}", text(field));
     }
+    for (layer, requests) in status["ignored_forwards"].as_object().into_iter().flatten() {
+        say!("ignored    forwarded headers of {requests} requests, in `{layer}`: not from trusted_proxies");
+    }
     say!("\n{:<24} {:<18} {:>6} {:>9} {:>9}", "layer", "kind", "since", "refused", "observed");
     for instance in status["instances"].as_array().into_iter().flatten() {
         say!(

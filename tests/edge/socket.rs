@@ -17,7 +17,11 @@ const SILENCE: Duration = Duration::from_millis(500);
 
 /// Sends the bytes and reads to the end.
 pub(crate) fn exchange(address: SocketAddr, bytes: &[u8]) -> Answers {
-    let mut socket = TcpStream::connect(address).unwrap();
+    exchange_on(TcpStream::connect(address).unwrap(), bytes)
+}
+
+/// The same on a connection that is open.
+pub(crate) fn exchange_on(mut socket: TcpStream, bytes: &[u8]) -> Answers {
     socket.set_read_timeout(Some(SILENCE)).unwrap();
     socket.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
     // The other side may answer and close before all is sent.
@@ -30,6 +34,19 @@ pub(crate) fn exchange(address: SocketAddr, bytes: &[u8]) -> Answers {
         let _ = socket.read_to_end(&mut read);
     }
     Answers { text: String::from_utf8_lossy(&read).into_owned() }
+}
+
+/// The bytes with the server's address in place of `HOST`.
+pub(crate) fn with_host(bytes: &[u8], host: &str) -> Vec<u8> {
+    let mut replaced = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some(index) = rest.windows(4).position(|window| window == b"HOST") {
+        replaced.extend_from_slice(&rest[..index]);
+        replaced.extend_from_slice(host.as_bytes());
+        rest = &rest[index + 4..];
+    }
+    replaced.extend_from_slice(rest);
+    replaced
 }
 
 impl Answers {

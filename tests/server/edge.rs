@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::{
     cases::{Expected, cases},
     harness::{PATIENCE, Server, Setup},
-    socket::exchange,
+    socket::{exchange, with_host},
 };
 
 #[test]
@@ -19,7 +19,7 @@ fn every_hostile_request_is_refused_or_answered_once() {
     let address = server.address();
     let mut wrong = Vec::new();
     for case in cases() {
-        let bytes = replaced(&case.bytes, &address.to_string());
+        let bytes = with_host(&case.bytes, &address.to_string());
         let answers = exchange(address, &bytes);
         let statuses = answers.statuses();
         let fits = match (case.direct, statuses.as_slice()) {
@@ -39,19 +39,6 @@ fn every_hostile_request_is_refused_or_answered_once() {
     let log = server.wait_for_log("/after-all");
     assert!(!log.iter().any(|line| line["path"] == "/smuggled"), "something was smuggled");
     assert!(!log.iter().any(|line| line["status"].as_u64().is_some_and(|status| status >= 500)));
-}
-
-/// The bytes with the server's address in place of `HOST`.
-fn replaced(bytes: &[u8], host: &str) -> Vec<u8> {
-    let mut replaced = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some(index) = rest.windows(4).position(|window| window == b"HOST") {
-        replaced.extend_from_slice(&rest[..index]);
-        replaced.extend_from_slice(host.as_bytes());
-        rest = &rest[index + 4..];
-    }
-    replaced.extend_from_slice(rest);
-    replaced
 }
 
 #[test]

@@ -338,25 +338,7 @@ impl Server {
 
     /// Opens a stream and waits until the server said that it is.
     pub(crate) fn stream(&self, path: &str, headers: &[(&str, &str)]) -> EventStream {
-        let mut socket = TcpStream::connect(self.address()).unwrap();
-        let mut head = format!(
-            "GET {path} HTTP/1.1\r\nHost: {}\r\nAccept: text/event-stream\r\nConnection: close\r\n",
-            self.address()
-        );
-        for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        head.push_str("\r\n");
-        socket.write_all(head.as_bytes()).unwrap();
-        let (sender, lines) = channel();
-        thread::spawn(move || {
-            BufReader::new(socket).lines().map_while(Result::ok).all(|line| sender.send(line).is_ok())
-        });
-        let stream = EventStream { lines };
-        let status = stream.line(|line| line.starts_with("HTTP/1.1"));
-        assert!(status.starts_with("HTTP/1.1 200"), "{status}");
-        stream.line(|line| line == ": connected");
-        stream
+        EventStream::open(self.address(), path, headers)
     }
 
     /// Sends a signal, by `kill`, so that no unsafe code is needed.
@@ -496,6 +478,28 @@ impl<'s> Person<'s> {
 // === impl EventStream ===
 
 impl EventStream {
+    /// Opens one at the server, or at what stands before it.
+    pub(crate) fn open(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Self {
+        let mut socket = TcpStream::connect(address).unwrap();
+        let mut head = format!(
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: text/event-stream\r\nConnection: close\r\n"
+        );
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        socket.write_all(head.as_bytes()).unwrap();
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            BufReader::new(socket).lines().map_while(Result::ok).all(|line| sender.send(line).is_ok())
+        });
+        let stream = Self { lines };
+        let status = stream.line(|line| line.starts_with("HTTP/1.1"));
+        assert!(status.starts_with("HTTP/1.1 200"), "{status}");
+        stream.line(|line| line == ": connected");
+        stream
+    }
+
     /// Waits for a line.
     pub(crate) fn line(&self, wanted: impl Fn(&str) -> bool) -> String {
         let deadline = Instant::now() + PATIENCE;

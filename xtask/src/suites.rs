@@ -8,6 +8,7 @@ use crate::tally::Tally;
 use crate::workspace::Workspace;
 
 mod clients;
+mod edge;
 mod faults;
 mod load;
 mod observatory;
@@ -21,10 +22,11 @@ pub(crate) struct Suite {
 }
 
 /// The slow suites, in the order they run.
-pub(crate) static SLOW: [Suite; 5] = [
+pub(crate) static SLOW: [Suite; 6] = [
     Suite { name: "clients", run: clients::run },
     Suite { name: "load", run: load::run },
     Suite { name: "faults", run: faults::run },
     Suite { name: "observatory", run: observatory::run },
     Suite { name: "oracles", run: oracles::run },
+    Suite { name: "edge", run: edge::run },
 ];

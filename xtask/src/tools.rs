@@ -24,7 +24,7 @@ struct NoServices {
     declared: bool,
 }
 
-const TOOLS: [Tool; 9] = [
+const TOOLS: [Tool; 10] = [
     Tool { package: "nodejs", probe: &["node", "--version"] },
     Tool { package: "npm", probe: &["npm", "--version"] },
     Tool { package: "python3-venv", probe: &["python3", "-c", "import venv, ensurepip"] },
@@ -32,6 +32,10 @@ const TOOLS: [Tool; 9] = [
     Tool { package: "wrk", probe: &["sh", "-c", "command -v wrk"] },
     // What servers stand behind.
     Tool { package: "nginx", probe: &["sh", "-c", "command -v nginx || test -x /usr/sbin/nginx"] },
+    Tool {
+        package: "libnginx-mod-stream",
+        probe: &["test", "-e", "/usr/lib/nginx/modules/ngx_stream_module.so"],
+    },
     Tool { package: "haproxy", probe: &["sh", "-c", "command -v haproxy || test -x /usr/sbin/haproxy"] },
     Tool { package: "caddy", probe: &["caddy", "version"] },
     Tool { package: "slowhttptest", probe: &["sh", "-c", "command -v slowhttptest"] },

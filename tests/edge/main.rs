@@ -1,0 +1,16 @@
+//! The HTTP edge behind the proxies that people use, with the shipped configuration of each: what hostile clients send,
+//! whose address is believed, streams.
+//!
+//! `cargo xtask test` runs it; it needs nginx, HAProxy, Caddy, slowhttptest and wrk.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+#[expect(dead_code, reason = "it serves the whole-server tests, which do more")]
+#[path = "../server/harness.rs"]
+mod harness;
+
+mod addresses;
+mod cases;
+mod hostile;
+mod proxy;
+mod socket;
+mod streams;
