@@ -1,12 +1,13 @@
 //! Draws: which share of the population a value belongs to. The same value always draws the same.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::limits::WHOLE;
 
 /// How a draw is made. What is not listed here is refused when written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HashScheme {
     /// murmur3 x86 32-bit, seed 0, over `salt ":" purpose ":" value`: `(hash × range) >> 32`. Who is in and
@@ -19,7 +20,7 @@ pub enum HashScheme {
 }
 
 /// What is drawn for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Purpose {
     /// Whether somebody takes part.

@@ -2,6 +2,11 @@
 
 use crate::limits::KEY_BYTES;
 
+/// What [`is_key`] takes, as a regular expression of JSON Schema.
+pub const KEY_PATTERN: &str = "^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?$";
+/// What [`is_project_key`] takes, as a regular expression of JSON Schema.
+pub const PROJECT_KEY_PATTERN: &str = "^[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?$";
+
 /// Whether `key` may name a flag, a variant or a segment: letters, digits, `.`, `_` and `-`, 100 at most,
 /// beginning and ending with a letter or digit; case counts.
 pub fn is_key(key: &str) -> bool {

@@ -59,7 +59,7 @@ pub use context::{Context, ContextError};
 pub use environment::{Change, Environment};
 pub use evaluate::{Evaluator, MatchedRule, Resolution};
 pub use fault::Fault;
-pub use key::{is_key, is_project_key};
+pub use key::{KEY_PATTERN, PROJECT_KEY_PATTERN, is_key, is_project_key};
 pub use operator::Operator;
 pub use reason::{ErrorCode, Reason};
 

@@ -1,12 +1,13 @@
 //! The names of the operators and what each takes.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 macro_rules! operators {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)+) => {
         /// How a leaf compares an attribute with its values. Where nothing else is said, the values are
         /// alternatives, and an array holds where one of its elements does.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
         pub enum Operator { $($(#[$doc])* #[serde(rename = $name)] $variant,)+ }
 
         impl Operator {

@@ -1,5 +1,8 @@
 //! Why a flag answered what it did.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
 /// Why a flag answered what it did.
@@ -26,7 +29,7 @@ pub enum Reason {
 }
 
 /// Why a flag could not be evaluated, by OpenFeature's names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ErrorCode {
     /// The flag is archived.
@@ -68,6 +71,23 @@ impl Reason {
 impl Serialize for Reason {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
+    }
+}
+
+impl JsonSchema for Reason {
+    fn schema_name() -> Cow<'static, str> {
+        "Reason".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "Why a flag answered what it did.",
+            "enum": [
+                "target_match", "rule_match", "split", "default", "disabled", "prerequisite_failed", "archived",
+                "error",
+            ],
+        })
     }
 }
 

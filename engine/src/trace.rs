@@ -1,6 +1,7 @@
 //! Every step of one evaluation, told by the code that evaluates.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -10,7 +11,7 @@ use crate::operator::Operator;
 use crate::reason::{ErrorCode, Reason};
 
 /// What a flag answered and how it came to that.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Trace {
     /// The flag's key.
     pub flag: String,
@@ -35,7 +36,7 @@ pub struct Trace {
 }
 
 /// The rule that answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TracedRule {
     /// Its place in the configuration, from 0.
     pub index: usize,
@@ -45,7 +46,7 @@ pub struct TracedRule {
 }
 
 /// One step of an evaluation.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Step {
     /// What was looked at.
     #[serde(flatten)]
@@ -58,7 +59,7 @@ pub struct Step {
 }
 
 /// What a step looked at.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "step", rename_all = "snake_case")]
 pub enum StepKind {
     /// Whether the flag is archived.

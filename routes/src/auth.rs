@@ -2,29 +2,155 @@
 
 use std::sync::Arc;
 
-use flagstone_layers::kernel::{Exchange, Problem, Response};
+use flagstone_layers::kernel::{Access, Exchange, Problem, Response, RouteSpec};
 use flagstone_services::{
-    accounts::{ActiveSession, Setup, SignIn, SignInError, SignedIn, User},
+    accounts::{
+        ActiveSession, MAXIMUM_NAME_CHARACTERS, MAXIMUM_PASSWORD_BYTES, MINIMUM_PASSWORD_CHARACTERS, Session,
+        Setup, SignIn, SignInError, SignedIn, User,
+    },
     actor::{Actor, Identity},
     error::ServiceError,
+    page::Page,
 };
 use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{COOKIE, SET_COOKIE, USER_AGENT},
 };
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{context::Context, document::Document, problem::from_service, reply, state::State};
+use crate::{
+    DELETE, GET, POST, Routes,
+    context::Context,
+    document::Document,
+    openapi::{Members, Operation, of},
+    problem::from_service,
+    reply,
+    state::State,
+};
 
 /// The session cookie over https: bound to this host, never sent in clear.
 pub const SECURE_COOKIE: &str = "__Host-flagstone_session";
 /// The session cookie over plain http, where browsers refuse the other one.
 pub const PLAIN_COOKIE: &str = "flagstone_session";
 
+/// What somebody must know before they sign in.
+#[derive(Serialize, JsonSchema)]
+struct AuthStatus {
+    /// Whether the first administrator is still to be made.
+    setup_required: bool,
+    /// How people can sign in.
+    methods: &'static [&'static str],
+}
+
+/// A person and the session they act in.
+#[derive(Serialize, JsonSchema)]
+struct Me<'a> {
+    user: &'a User,
+    session: &'a Session,
+}
+
+/// One of somebody's sessions, as they see it themselves.
+#[derive(Serialize, JsonSchema)]
+struct OwnSession<'a> {
+    #[serde(flatten)]
+    session: &'a Session,
+    /// Whether it is the one that asks.
+    current: bool,
+}
+
+const TAG: &str = "Sign-in";
+
+pub(crate) fn add(routes: &mut Routes) {
+    use Access::{Member, Public};
+    routes.add(
+        RouteSpec::new(GET, "/api/auth/status", "auth_status", Public),
+        Operation::new(TAG, "How people can sign in").gives("What the server offers.", of::<AuthStatus>),
+        status,
+    );
+    routes.add(
+        RouteSpec::new(POST, "/api/auth/setup", "setup", Public),
+        Operation::new(TAG, "Makes the first administrator and signs them in")
+            .described("Only while there are no users, with the token that the server printed at its start.")
+            .takes(
+                set_up,
+                json!({ "token": "…", "email": "ada@example.com", "password": "a long and quiet evening" }),
+            )
+            .answers(201, "The administrator, signed in.", "application/json", of::<Me<'_>>)
+            .with_header("Set-Cookie")
+            .meets(&[409]),
+        setup,
+    );
+    routes.add(
+        RouteSpec::new(POST, "/api/auth/login", "login", Public),
+        Operation::new(TAG, "Signs in")
+            .takes(credentials, json!({ "email": "ada@example.com", "password": "a long and quiet evening" }))
+            .gives("The person and their new session.", of::<Me<'_>>)
+            .with_header("Set-Cookie")
+            .meets(&[401]),
+        login,
+    );
+    routes.add(
+        RouteSpec::new(POST, "/api/auth/logout", "logout", Member),
+        Operation::new(TAG, "Ends the session").gives_nothing("It has ended.").with_header("Set-Cookie"),
+        logout,
+    );
+    routes.add(
+        RouteSpec::new(GET, "/api/auth/me", "me", Member),
+        Operation::new(TAG, "Who is signed in").gives("The person and their session.", of::<Me<'_>>),
+        me,
+    );
+    routes.add(
+        RouteSpec::new(POST, "/api/auth/change-password", "change_password", Member),
+        Operation::new(TAG, "Changes one's password and ends one's other sessions")
+            .takes(passwords, json!({ "current_password": "a long and quiet evening", "new_password": "a short and noisy morning" }))
+            .gives("The person and their new session.", of::<Me<'_>>)
+            .with_header("Set-Cookie"),
+        change_password,
+    );
+    routes.add(
+        RouteSpec::new(GET, "/api/auth/sessions", "own_sessions", Member),
+        Operation::new(TAG, "One's own sessions").gives("All of them.", of::<Page<OwnSession<'_>>>),
+        sessions,
+    );
+    routes.add(
+        RouteSpec::new(DELETE, "/api/auth/sessions/{id}", "end_own_session", Member),
+        Operation::new(TAG, "Ends one of one's own sessions").gives_nothing("It has ended."),
+        end_session,
+    );
+}
+
+fn set_up(_: &mut SchemaGenerator) -> Schema {
+    let name = json!({ "type": ["string", "null"], "maxLength": MAXIMUM_NAME_CHARACTERS });
+    Members::new()
+        .required("token", json!({ "type": "string" }))
+        .required("email", json!({ "type": "string" }))
+        .optional("name", name)
+        .required("password", new_password())
+        .schema()
+}
+
+fn credentials(_: &mut SchemaGenerator) -> Schema {
+    let text = || json!({ "type": "string" });
+    Members::new().required("email", text()).required("password", text()).schema()
+}
+
+fn passwords(_: &mut SchemaGenerator) -> Schema {
+    Members::new()
+        .required("current_password", json!({ "type": "string" }))
+        .required("new_password", new_password())
+        .schema()
+}
+
+fn new_password() -> Value {
+    json!({ "type": "string", "minLength": MINIMUM_PASSWORD_CHARACTERS, "maxLength": MAXIMUM_PASSWORD_BYTES })
+}
+
 /// `GET /api/auth/status`
 pub(crate) async fn status(context: Context) -> Result<Response, Problem> {
     let needed = context.state.services.accounts.setup_needed().await.map_err(from_service)?;
-    Ok(reply::json(&json!({ "setup_required": needed, "methods": ["local"] })))
+    Ok(reply::json(&AuthStatus { setup_required: needed, methods: &["local"] }))
 }
 
 /// `POST /api/auth/setup`
@@ -91,7 +217,7 @@ pub(crate) async fn logout(context: Context) -> Result<Response, Problem> {
 /// `GET /api/auth/me`
 pub(crate) async fn me(context: Context) -> Result<Response, Problem> {
     let active: Arc<ActiveSession> = context.attached()?;
-    Ok(reply::json(&json!({ "user": active.user, "session": active.session })))
+    Ok(reply::json(&Me { user: &active.user, session: &active.session }))
 }
 
 /// `POST /api/auth/change-password`
@@ -109,13 +235,9 @@ pub(crate) async fn change_password(mut context: Context) -> Result<Response, Pr
 pub(crate) async fn sessions(context: Context) -> Result<Response, Problem> {
     let active: Arc<ActiveSession> = context.attached()?;
     let sessions = context.state.services.accounts.sessions(active.user.id).await.map_err(from_service)?;
-    let data: Vec<Value> = sessions
+    let data: Vec<_> = sessions
         .iter()
-        .map(|session| {
-            let mut shown = serde_json::to_value(session).unwrap_or_default();
-            shown["current"] = json!(session.id == active.session.id);
-            shown
-        })
+        .map(|session| OwnSession { session, current: session.id == active.session.id })
         .collect();
     Ok(reply::whole_list(&data))
 }
@@ -145,7 +267,7 @@ fn actor_of(context: &Context, identity: Identity) -> Actor {
 }
 
 fn signed_in_response(context: &Context, signed_in: &SignedIn) -> Response {
-    let mut response = reply::json(&shown(&signed_in.user, signed_in));
+    let mut response = reply::json(&Me { user: &signed_in.user, session: &signed_in.session });
     let secret = signed_in.token.reveal();
     let cookie = if is_https(&context.state, context.exchange()) {
         format!("{SECURE_COOKIE}={secret}; Path=/; HttpOnly; SameSite=Lax; Secure")
@@ -154,10 +276,6 @@ fn signed_in_response(context: &Context, signed_in: &SignedIn) -> Response {
     };
     append_cookie(response.headers_mut(), &cookie);
     reply::secret(context.exchange(), response)
-}
-
-fn shown(user: &User, signed_in: &SignedIn) -> Value {
-    json!({ "user": user, "session": signed_in.session })
 }
 
 fn append_cookie(headers: &mut HeaderMap, cookie: &str) {

@@ -5,7 +5,10 @@ use std::{borrow::Cow, str::FromStr, sync::Arc};
 use bytes::Bytes;
 use flagstone_layers::kernel::{Body, Exchange, Principal, Problem, Request, RequestHead};
 use flagstone_services::{page::PageRequest, version::Expected};
-use http::{HeaderName, StatusCode, header::IF_MATCH};
+use http::{
+    HeaderName, StatusCode,
+    header::{IF_MATCH, IF_NONE_MATCH},
+};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
@@ -107,6 +110,12 @@ impl Context {
     /// The version of `If-Match`, for a deletion, which needs none.
     pub(crate) fn expected_or_any(&self) -> Result<Expected, Problem> {
         Ok(self.if_match()?.unwrap_or(Expected::Any))
+    }
+
+    /// Whether the client has the answer of this tag already (`If-None-Match`). Weak and strong tags compare alike.
+    pub(crate) fn knows(&self, tag: &str) -> bool {
+        let sent = self.head.headers().get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+        sent.flat_map(|text| text.split(',')).any(|known| known.trim().trim_start_matches("W/") == tag)
     }
 
     fn if_match(&self) -> Result<Option<Expected>, Problem> {

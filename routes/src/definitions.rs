@@ -1,48 +1,68 @@
 //! `GET /api/v1/definitions`: what a server SDK needs to evaluate for itself.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use flagstone_layers::kernel::{Problem, Response};
+use flagstone_layers::kernel::{Access, Problem, Response, RouteSpec};
 use flagstone_services::{
     engine::model::{Flag, FlagConfig, Segment},
     keys::KeyGrant,
     snapshot::FlagDefinition,
 };
 use http::{
-    HeaderValue, StatusCode,
-    header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH},
+    HeaderValue,
+    header::{CACHE_CONTROL, ETAG},
 };
+use schemars::JsonSchema;
 use serde::{Serialize, ser::SerializeMap};
 
-use crate::{context::Context, reply};
+use crate::{
+    GET, Routes,
+    context::Context,
+    openapi::{Operation, of},
+    reply,
+};
 
 /// The definitions of one environment.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Definitions<'a> {
     project: &'a str,
     environment: &'a str,
+    /// Counts the changes of the environment's flags.
     revision: u64,
     flags: Vec<DefinedFlag<'a>>,
     segments: Vec<&'a Segment>,
 }
 
 /// A flag as the management API shows it, with its configuration in this environment only.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct DefinedFlag<'a> {
     #[serde(flatten)]
     flag: &'a Flag,
     version: u64,
+    #[schemars(with = "BTreeMap<String, DefinedConfig<'_>>")]
     environments: Only<'a>,
 }
 
 /// A map of one member.
-struct Only<'a>(&'a str, VersionedConfig<'a>);
+struct Only<'a>(&'a str, DefinedConfig<'a>);
 
-#[derive(Serialize)]
-struct VersionedConfig<'a> {
+#[derive(Serialize, JsonSchema)]
+struct DefinedConfig<'a> {
     #[serde(flatten)]
     config: &'a FlagConfig,
     version: u64,
+}
+
+pub(crate) fn add(routes: &mut Routes) {
+    routes.add(
+        RouteSpec::new(GET, "/api/v1/definitions", "definitions", Access::ServerKey).inline(),
+        Operation::new(
+            "Evaluation",
+            "The flags and segments of the key's environment, to be evaluated elsewhere",
+        )
+        .cached("All flags, archived ones too, and all segments.", of::<Definitions<'_>>),
+        show,
+    );
 }
 
 /// `GET /api/v1/definitions`, with the environment's revision as `ETag`.
@@ -51,12 +71,8 @@ pub(crate) async fn show(context: Context) -> Result<Response, Problem> {
     let handle = &grant.environment;
     let snapshot = handle.snapshot.load();
     let tag = format!("\"{}-{}\"", handle.id, snapshot.revision);
-    let sent = context.head.headers().get_all(IF_NONE_MATCH);
-    let known = sent.iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(','));
-    let mut response = if known.map(|known| known.trim().trim_start_matches("W/")).any(|known| known == tag) {
-        let mut response = Response::default();
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-        response
+    let mut response = if context.knows(&tag) {
+        reply::not_modified()
     } else {
         reply::json(&Definitions {
             project: &handle.project,
@@ -80,7 +96,7 @@ pub(crate) async fn show(context: Context) -> Result<Response, Problem> {
 
 impl<'a> DefinedFlag<'a> {
     fn new(defined: &'a FlagDefinition, environment: &'a str) -> Self {
-        let config = VersionedConfig { config: &defined.config, version: defined.config_version };
+        let config = DefinedConfig { config: &defined.config, version: defined.config_version };
         Self { flag: &defined.flag, version: defined.version, environments: Only(environment, config) }
     }
 }

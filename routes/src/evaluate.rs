@@ -1,20 +1,103 @@
 //! `POST /api/v1/evaluate` and `…/{flag}`: our own wire.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
-use flagstone_layers::kernel::{Problem, Response};
+use flagstone_layers::kernel::{Access, Problem, Response, RouteSpec};
 use flagstone_services::{
-    engine::{self, Evaluator, Resolution},
+    engine::{self, Evaluator, Reason, Resolution, trace::Trace},
     keys::{KeyGrant, KeyKind},
 };
 use http::StatusCode;
 use jiff::Timestamp;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
-use crate::{context::Context, json, reply, state::Protocol};
+use crate::{
+    POST, Routes,
+    context::Context,
+    json,
+    openapi::{Operation, Parameter, of},
+    reply,
+    state::Protocol,
+};
 
 /// A body of this size is a good guess for one flag's answer.
 const FLAG_BYTES: usize = 96;
+
+/// What [`write`] writes of one flag.
+enum Evaluation {}
+
+const TAG: &str = "Evaluation";
+
+pub(crate) fn add(routes: &mut Routes) {
+    use Access::AnyKey;
+    let trace = || {
+        let description = "Whether to tell each step of the evaluation. Only for server keys.";
+        Parameter::query("trace", description, json!({ "type": "boolean", "default": false }), json!(false))
+    };
+    let example = || json!({ "context": { "targetingKey": "user-1", "attributes": { "plan": "pro" } } });
+    routes.add(
+        RouteSpec::new(POST, "/api/v1/evaluate", "evaluate_all", AnyKey).inline(),
+        Operation::new(TAG, "Evaluates all flags but archived ones")
+            .described("For the environment of the key. An empty body is an empty context.")
+            .with([trace()])
+            .takes_context(asked, false, example())
+            .gives("What each flag answers.", evaluations),
+        all,
+    );
+    routes.add(
+        RouteSpec::new(POST, "/api/v1/evaluate/{flag}", "evaluate", AnyKey).inline(),
+        Operation::new(TAG, "Evaluates one flag")
+            .described("For the environment of the key. An empty body is an empty context.")
+            .with([trace()])
+            .takes_context(asked, false, example())
+            .gives("What the flag answers.", of::<Evaluation>),
+        one,
+    );
+}
+
+/// Members beside `attributes` are attributes too; unknown ones beside `context` are passed over.
+fn asked(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "properties": {
+            "context": {
+                "type": ["object", "null"],
+                "description": "Who asks. Members beside `attributes` are attributes too.",
+                "properties": {
+                    "targetingKey": { "description": "Who asks; `user_id` is another name for it." },
+                    "attributes": { "type": ["object", "null"] },
+                },
+            },
+        },
+    })
+}
+
+fn evaluations(generator: &mut SchemaGenerator) -> Schema {
+    let one = generator.subschema_for::<Evaluation>();
+    json_schema!({
+        "type": "object",
+        "properties": { "flags": { "type": "object", "additionalProperties": one } },
+        "required": ["flags"],
+    })
+}
+
+impl JsonSchema for Evaluation {
+    fn schema_name() -> Cow<'static, str> {
+        "Evaluation".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let (reason, trace) = (generator.subschema_for::<Reason>(), generator.subschema_for::<Trace>());
+        json_schema!({
+            "type": "object",
+            "description": "What a flag answers. `value` and `variant` are left out where the caller's own default is meant.",
+            "properties": { "value": true, "variant": { "type": "string" }, "reason": reason, "trace": trace },
+            "required": ["reason"],
+            "dependentRequired": { "value": ["variant"], "variant": ["value"] },
+        })
+    }
+}
 
 /// `POST /api/v1/evaluate`: all flags of the key's environment but archived ones.
 pub(crate) async fn all(mut context: Context) -> Result<Response, Problem> {

@@ -2,23 +2,78 @@
 
 use std::time::Instant;
 
-use flagstone_layers::kernel::{Problem, Response};
+use flagstone_layers::kernel::{Access, Problem, Response, RouteSpec};
 use http::StatusCode;
 use jiff::Timestamp;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use crate::{context::Context, reply};
+use crate::{
+    GET, Routes,
+    context::Context,
+    openapi::{Operation, of},
+    reply,
+};
+
+#[derive(Serialize, JsonSchema)]
+struct Health {
+    status: &'static str,
+    timestamp: Timestamp,
+    /// Whole seconds since the start.
+    uptime_seconds: i64,
+    version: &'static str,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Readiness {
+    /// `ready` or `not ready`.
+    status: &'static str,
+    timestamp: Timestamp,
+    checks: Checks,
+}
+
+/// What the server depends on.
+#[derive(Serialize, JsonSchema)]
+struct Checks {
+    database: Check,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Check {
+    /// `healthy` or `unhealthy`.
+    status: &'static str,
+    /// How long the answer took, in milliseconds.
+    latency_ms: u64,
+    /// What is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+pub(crate) fn add(routes: &mut Routes) {
+    routes.add(
+        RouteSpec::new(GET, "/health", "health", Access::Public).inline(),
+        Operation::new("Health", "Whether the process runs").gives("It runs.", of::<Health>),
+        live,
+    );
+    routes.add(
+        RouteSpec::new(GET, "/health/ready", "readiness", Access::Public),
+        Operation::new("Health", "Whether the server takes requests and what it depends on answers")
+            .gives("It is ready.", of::<Readiness>)
+            .answers(503, "It is not ready.", "application/json", of::<Readiness>),
+        ready,
+    );
+}
 
 /// `GET /health`: the process runs. Touches nothing it depends on.
 pub(crate) async fn live(context: Context) -> Result<Response, Problem> {
     let state = &context.state;
     let now = Timestamp::now();
-    Ok(reply::json(&json!({
-        "status": "ok",
-        "timestamp": now,
-        "uptime_seconds": now.as_second().saturating_sub(state.started.as_second()),
-        "version": state.version,
-    })))
+    Ok(reply::json(&Health {
+        status: "ok",
+        timestamp: now,
+        uptime_seconds: now.as_second().saturating_sub(state.started.as_second()),
+        version: state.version,
+    }))
 }
 
 /// `GET /health/ready`: the server takes requests and what it depends on answers.
@@ -26,17 +81,18 @@ pub(crate) async fn ready(context: Context) -> Result<Response, Problem> {
     let state = &context.state;
     let began = Instant::now();
     let database = state.services.ready().await;
-    let latency = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let database = match &database {
-        Ok(()) => json!({ "status": "healthy", "latency_ms": latency }),
-        Err(error) => json!({ "status": "unhealthy", "latency_ms": latency, "error": error.to_string() }),
+    let latency_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let is_ready = state.readiness.is_serving() && database.is_ok();
+    let database = Check {
+        status: if database.is_ok() { "healthy" } else { "unhealthy" },
+        latency_ms,
+        error: database.err().map(|error| error.to_string()),
     };
-    let is_ready = state.readiness.is_serving() && database["status"] == "healthy";
-    let mut response = reply::json(&json!({
-        "status": if is_ready { "ready" } else { "not ready" },
-        "timestamp": Timestamp::now(),
-        "checks": { "database": database },
-    }));
+    let mut response = reply::json(&Readiness {
+        status: if is_ready { "ready" } else { "not ready" },
+        timestamp: Timestamp::now(),
+        checks: Checks { database },
+    });
     if !is_ready {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }

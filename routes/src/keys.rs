@@ -1,9 +1,64 @@
 //! `/api/management/projects/{project}/environments/{environment}/keys`: SDK keys.
 
-use flagstone_layers::kernel::{Problem, Response};
-use flagstone_services::error::ServiceError;
+use flagstone_layers::kernel::{Access, Problem, Response, RouteSpec};
+use flagstone_services::{
+    engine::limits,
+    error::ServiceError,
+    keys::{KeyKind, NewKey, SdkKey},
+    page::Page,
+};
+use schemars::{Schema, SchemaGenerator};
+use serde_json::json;
 
-use crate::{auth::actor, context::Context, problem::from_service, reply};
+use crate::{
+    DELETE, GET, POST, Routes,
+    auth::actor,
+    context::Context,
+    openapi::{Members, Operation, of},
+    problem::from_service,
+    reply,
+};
+
+const ALL: &str = "/api/management/projects/{project}/environments/{environment}/keys";
+const ONE: &str = "/api/management/projects/{project}/environments/{environment}/keys/{id}";
+const TAG: &str = "SDK keys";
+
+pub(crate) fn add(routes: &mut Routes) {
+    use Access::Admin;
+    routes.add(
+        RouteSpec::new(GET, ALL, "list_keys", Admin),
+        Operation::new(TAG, "An environment's SDK keys, never the keys themselves")
+            .gives("All of them, revoked ones too.", of::<Page<SdkKey>>),
+        list,
+    );
+    routes.add(
+        RouteSpec::new(POST, ALL, "create_key", Admin),
+        Operation::new(TAG, "Makes an SDK key")
+            .described("The answer is the one time it is shown. Two of a kind may be valid at a time.")
+            .takes(wanted, json!({ "kind": "server", "name": "backend", "expires_at": null }))
+            .creates("The key.", of::<NewKey>),
+        create,
+    );
+    routes.add(
+        RouteSpec::new(DELETE, ONE, "revoke_key", Admin),
+        Operation::new(TAG, "Revokes an SDK key and ends its streams")
+            .gives_nothing("It opens nothing any more.")
+            .meets(&[409]),
+        revoke,
+    );
+}
+
+fn wanted(generator: &mut SchemaGenerator) -> Schema {
+    let kind = generator.subschema_for::<KeyKind>();
+    Members::new()
+        .required("kind", kind.to_value())
+        .optional(
+            "name",
+            json!({ "type": ["string", "null"], "minLength": 1, "maxLength": limits::NAME_BYTES }),
+        )
+        .optional("expires_at", json!({ "type": ["string", "null"], "format": "date-time" }))
+        .schema()
+}
 
 /// `GET …/keys`: never the keys themselves.
 pub(crate) async fn list(context: Context) -> Result<Response, Problem> {

@@ -1,9 +1,24 @@
 //! `/metrics` (R47).
 
-use flagstone_layers::kernel::{Problem, Response};
+use flagstone_layers::kernel::{Access, Problem, Response, RouteSpec};
 use http::{HeaderValue, header::CONTENT_TYPE};
 
-use crate::{context::Context, reply};
+use crate::{
+    GET, Routes,
+    context::Context,
+    openapi::{Operation, of},
+    reply,
+};
+
+pub(crate) fn add(routes: &mut Routes) {
+    routes.add(
+        RouteSpec::new(GET, "/metrics", "metrics", Access::Public).optional(),
+        Operation::new("Health", "The server's figures")
+            .described("Only where the pipeline has an entry for it; the admin listener always has it.")
+            .answers(200, "Prometheus' text format.", "text/plain", of::<String>),
+        show,
+    );
+}
 
 /// `GET /metrics`: Prometheus' text format.
 pub(crate) async fn show(context: Context) -> Result<Response, Problem> {

@@ -1,13 +1,14 @@
 //! OpenFeature's Remote Evaluation Protocol 0.3 (R90). Answers are in its shapes, errors too.
 
 use std::{
+    borrow::Cow,
     collections::hash_map::DefaultHasher,
     fmt::Write as _,
     hash::{Hash, Hasher},
     sync::Arc,
 };
 
-use flagstone_layers::kernel::{Problem, Response};
+use flagstone_layers::kernel::{Access, Problem, Response, RouteSpec};
 use flagstone_services::{
     engine::{self, ErrorCode, Resolution},
     keys::{KeyGrant, KeyKind},
@@ -17,9 +18,17 @@ use http::{
     header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH},
 };
 use jiff::Timestamp;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
-use crate::{context::Context, json, reply, state::Protocol};
+use crate::{
+    POST, Routes,
+    context::Context,
+    json,
+    openapi::{Operation, of},
+    reply,
+    state::Protocol,
+};
 
 /// A body of this size is a good guess for one flag's answer.
 const FLAG_BYTES: usize = 160;
@@ -28,6 +37,123 @@ const FLAG_BYTES: usize = 160;
 const NOT_MODIFIED_SECONDS: i64 = 300;
 /// After how many seconds without an event or a comment the client is to fetch again.
 const INACTIVITY_SECONDS: u32 = 120;
+
+/// What [`write`] writes of a flag that could be evaluated.
+enum Success {}
+
+/// What is written of anything else.
+enum Failure {}
+
+const TAG: &str = "OFREP";
+
+pub(crate) fn add(routes: &mut Routes) {
+    use Access::AnyKey;
+    let example = || json!({ "context": { "targetingKey": "user-1", "plan": "pro" } });
+    routes.add(
+        RouteSpec::new(POST, "/ofrep/v1/evaluate/flags", "ofrep_evaluate_all", AnyKey).inline(),
+        Operation::new(TAG, "Evaluates all flags but archived ones")
+            .described("OpenFeature's Remote Evaluation Protocol 0.3.")
+            .takes_context(asked, true, example())
+            .cached("What each flag answers, and where changes are told.", bulk)
+            .answers(400, "The body or the context cannot be understood.", "application/json", of::<Failure>),
+        all,
+    );
+    routes.add(
+        RouteSpec::new(POST, "/ofrep/v1/evaluate/flags/{key}", "ofrep_evaluate", AnyKey).inline(),
+        Operation::new(TAG, "Evaluates one flag")
+            .described("OpenFeature's Remote Evaluation Protocol 0.3.")
+            .takes_context(asked, true, example())
+            .gives("What the flag answers.", of::<Success>)
+            .answers(
+                400,
+                "The body, the context or the flag cannot be used.",
+                "application/json",
+                of::<Failure>,
+            )
+            .answers(404, "There is no such flag.", "application/json", of::<Failure>),
+        one,
+    );
+}
+
+fn asked(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "properties": {
+            "context": {
+                "type": ["object", "null"],
+                "description": "Who asks, with attributes beside the targeting key.",
+                "properties": { "targetingKey": { "type": ["string", "null"] } },
+            },
+        },
+    })
+}
+
+fn bulk(generator: &mut SchemaGenerator) -> Schema {
+    let flag = [generator.subschema_for::<Success>(), generator.subschema_for::<Failure>()];
+    json_schema!({
+        "type": "object",
+        "properties": {
+            "flags": { "type": "array", "items": { "anyOf": flag } },
+            "eventStreams": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "type": { "const": "sse" },
+                        "endpoint": {
+                            "type": "object",
+                            "properties": { "requestUri": { "type": "string", "format": "uri-reference" } },
+                            "required": ["requestUri"],
+                        },
+                        "inactivityDelaySec": { "type": "integer", "minimum": 1 },
+                    },
+                    "required": ["type", "endpoint"],
+                },
+            },
+        },
+        "required": ["flags", "eventStreams"],
+    })
+}
+
+impl JsonSchema for Success {
+    fn schema_name() -> Cow<'static, str> {
+        "OfrepSuccess".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "properties": {
+                "key": { "type": "string" },
+                "reason": { "enum": ["STATIC", "TARGETING_MATCH", "SPLIT", "DEFAULT", "DISABLED"] },
+                "variant": { "type": "string" },
+                "value": { "type": ["boolean", "string", "number", "object"] },
+                "metadata": { "type": "object", "additionalProperties": { "type": ["boolean", "string", "number"] } },
+            },
+            "required": ["key", "reason"],
+        })
+    }
+}
+
+impl JsonSchema for Failure {
+    fn schema_name() -> Cow<'static, str> {
+        "OfrepFailure".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "properties": {
+                "key": { "type": "string" },
+                "errorCode": {
+                    "enum": ["PARSE_ERROR", "INVALID_CONTEXT", "TARGETING_KEY_MISSING", "FLAG_NOT_FOUND", "GENERAL"],
+                },
+                "errorDetails": { "type": "string" },
+            },
+            "required": ["errorCode"],
+        })
+    }
+}
 
 /// `POST /ofrep/v1/evaluate/flags`
 pub(crate) async fn all(mut context: Context) -> Result<Response, Problem> {
@@ -59,8 +185,7 @@ pub(crate) async fn all(mut context: Context) -> Result<Response, Problem> {
     if let Some(known) =
         context.head.headers().get_all(IF_NONE_MATCH).iter().find_map(|value| tag.among(value))
     {
-        let mut response = Response::default();
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        let mut response = reply::not_modified();
         known.write(response.headers_mut());
         return Ok(response);
     }

@@ -46,6 +46,13 @@ pub(crate) fn no_content() -> Response {
     response
 }
 
+/// 304.
+pub(crate) fn not_modified() -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    response
+}
+
 /// Adds a version as a strong `ETag`.
 pub(crate) fn with_version(mut response: Response, version: u64) -> Response {
     if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\"")) {

@@ -1,8 +1,75 @@
 //! `/api/management/projects/{project}/segments`
 
-use flagstone_layers::kernel::{Problem, Response};
+use flagstone_layers::kernel::{Access, Problem, Response, RouteSpec};
 
-use crate::{auth::actor, context::Context, problem::from_service, reply};
+use flagstone_services::{engine::model::Segment, flags::SegmentRecord, page::Page};
+use schemars::{Schema, SchemaGenerator};
+use serde_json::json;
+
+use crate::{
+    DELETE, GET, POST, PUT, Routes,
+    auth::actor,
+    context::Context,
+    openapi::{Members, Operation, Parameter, of},
+    problem::from_service,
+    reply,
+};
+
+const ALL: &str = "/api/management/projects/{project}/segments";
+const ONE: &str = "/api/management/projects/{project}/segments/{segment}";
+const TAG: &str = "Segments";
+
+pub(crate) fn add(routes: &mut Routes) {
+    use Access::Member;
+    routes.add(
+        RouteSpec::new(GET, ALL, "list_segments", Member),
+        Operation::new(TAG, "A project's segments, by key")
+            .with([Parameter::search("What key, name or description has in it, in any case.", "beta")])
+            .with(Parameter::page())
+            .gives("A part of the list.", of::<Page<SegmentRecord>>),
+        list,
+    );
+    routes.add(
+        RouteSpec::new(POST, ALL, "create_segment", Member),
+        Operation::new(TAG, "Makes a segment")
+            .takes(
+                document,
+                json!({
+                    "key": "beta-testers",
+                    "include": ["user-1"],
+                    "when": { "attribute": "email", "op": "ends_with", "values": ["@example.com"] },
+                }),
+            )
+            .creates("The segment.", of::<SegmentRecord>)
+            .with_header("ETag"),
+        create,
+    );
+    routes.add(
+        RouteSpec::new(GET, ONE, "get_segment", Member),
+        Operation::new(TAG, "One segment").gives_version("The segment.", of::<SegmentRecord>),
+        get,
+    );
+    routes.add(
+        RouteSpec::new(PUT, ONE, "update_segment", Member),
+        Operation::new(TAG, "Changes a segment")
+            .described("The whole of it is put. The key stays.")
+            .takes(document, json!({ "key": "beta-testers", "include": ["user-1", "user-2"] }))
+            .replaces("The segment.", of::<SegmentRecord>),
+        update,
+    );
+    routes.add(
+        RouteSpec::new(DELETE, ONE, "delete_segment", Member),
+        Operation::new(TAG, "Deletes a segment")
+            .described("Not while a flag or another segment uses it.")
+            .deletes("It is gone.")
+            .meets(&[409]),
+        delete,
+    );
+}
+
+fn document(generator: &mut SchemaGenerator) -> Schema {
+    Members::of::<Segment>(generator).absent(&["name"]).ignored(SegmentRecord::READ_ONLY).schema()
+}
 
 /// `GET …/segments`, filtered by `search`.
 pub(crate) async fn list(context: Context) -> Result<Response, Problem> {

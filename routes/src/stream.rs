@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use flagstone_layers::kernel::{Body, BoxError, Problem, Response};
+use flagstone_layers::kernel::{Access, Body, BoxError, Problem, Response, RouteSpec};
 use flagstone_services::{
     hub::{EndReason, Event, StreamItem, Subscription},
     keys::KeyGrant,
@@ -21,9 +21,16 @@ use http::{
 };
 use http_body::Frame;
 use jiff::Timestamp;
+use schemars::{Schema, SchemaGenerator, json_schema};
+use serde_json::json;
 use tokio::time::{Instant, Sleep};
 
-use crate::{context::Context, state::StreamOptions};
+use crate::{
+    GET, Routes,
+    context::Context,
+    openapi::{Operation, Parameter},
+    state::StreamOptions,
+};
 
 /// Tells nginx not to gather the stream's events.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -53,6 +60,62 @@ enum State {
     Opening,
     Open,
     Done,
+}
+
+pub(crate) fn add(routes: &mut Routes) {
+    use Access::{AnyKey, StreamToken};
+    let last = || {
+        let description = "The `id` of the last event that was read: what came since is told first.";
+        Parameter::header("Last-Event-ID", description, json!({ "type": "string" }), json!("42"))
+    };
+    routes.add(
+        RouteSpec::new(GET, "/api/v1/stream", "stream", AnyKey).streaming(),
+        Operation::new("Streams", "Changes of the key's environment, as they happen")
+            .described("The answer goes on for as long as the client stays.")
+            .with([last()])
+            .answers(200, "Server-Sent Events.", "text/event-stream", events),
+        sdk,
+    );
+    routes.add(
+        RouteSpec::new(GET, "/ofrep/v1/events", "ofrep_events", StreamToken).streaming(),
+        Operation::new("Streams", "Changes of an environment, for OFREP clients")
+            .described("A bulk answer's `eventStreams` has the whole address. The answer goes on for as long as the client stays.")
+            .with([last()])
+            .answers(200, "Server-Sent Events.", "text/event-stream", ofrep_events),
+        ofrep,
+    );
+}
+
+/// The events' data, each a JSON document on one line.
+fn events(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "description": "Events are `flag_update`, `flag_create`, `flag_deleted` and `refetch`; the `id` is the revision.",
+        "x-event-data": {
+            "type": "object",
+            "properties": {
+                "type": { "enum": ["flag_update", "flag_create", "flag_deleted", "refetch"] },
+                "flagKey": { "type": "string", "description": "The flag; none for `refetch`, which is about many." },
+                "revision": { "type": "integer", "minimum": 0 },
+            },
+            "required": ["type", "revision"],
+        },
+    })
+}
+
+fn ofrep_events(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "description": "Events are `message`; the `id` is the revision.",
+        "x-event-data": {
+            "type": "object",
+            "properties": {
+                "type": { "const": "refetchEvaluation" },
+                "lastModified": { "type": "integer", "description": "Seconds since 1970." },
+            },
+            "required": ["type", "lastModified"],
+        },
+    })
 }
 
 /// `GET /api/v1/stream`

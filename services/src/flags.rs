@@ -6,10 +6,12 @@ mod segments;
 mod service;
 mod unknown;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use flagstone_engine::model::{Flag, FlagConfig, Segment};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use uuid::Uuid;
@@ -36,7 +38,7 @@ pub struct FlagRecord {
 }
 
 /// A flag's configuration in one environment, in the shape clients see.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct VersionedConfig {
     /// The configuration; the implicit one where none is stored.
     #[serde(flatten)]
@@ -48,7 +50,7 @@ pub struct VersionedConfig {
 }
 
 /// A flag with its configuration in every environment, in the shape clients see.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct FlagDetails {
     /// Its own fields.
     #[serde(flatten)]
@@ -61,6 +63,7 @@ pub struct FlagDetails {
     pub updated_at: Timestamp,
     /// By environment, in the project's order.
     #[serde(serialize_with = "as_map")]
+    #[schemars(with = "BTreeMap<String, VersionedConfig>")]
     pub environments: Vec<(String, VersionedConfig)>,
 }
 
@@ -76,7 +79,7 @@ pub struct FlagFilter {
 }
 
 /// A segment as it is kept, in the shape clients see.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct SegmentRecord {
     /// Never shown: the key names it.
     #[serde(skip)]
@@ -93,6 +96,9 @@ pub struct SegmentRecord {
 }
 
 impl VersionedConfig {
+    /// Members that a client may send back and that are passed over.
+    pub const READ_ONLY: &[&str] = &["version", "updated_at"];
+
     /// What a flag has where nothing is stored.
     pub(crate) fn implicit(flag: &Flag) -> Self {
         Self { config: FlagConfig::implicit(flag), version: 0, updated_at: None }
@@ -100,10 +106,20 @@ impl VersionedConfig {
 }
 
 impl FlagDetails {
+    /// Members that a client may send back and that are passed over.
+    pub const READ_ONLY: &[&str] = &["version", "created_at", "updated_at", "environments"];
+    /// The same for a copy of another flag: its configurations are refused, or they would be lost silently.
+    pub const READ_ONLY_IN_NEW: &[&str] = &["version", "created_at", "updated_at", "archived"];
+
     fn new(record: FlagRecord, environments: Vec<(String, VersionedConfig)>) -> Self {
         let FlagRecord { flag, version, created_at, updated_at, .. } = record;
         Self { flag, version, created_at, updated_at, environments }
     }
+}
+
+impl SegmentRecord {
+    /// Members that a client may send back and that are passed over.
+    pub const READ_ONLY: &[&str] = &["version", "created_at", "updated_at"];
 }
 
 fn as_map<S: Serializer>(pairs: &[(String, VersionedConfig)], serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,5 +1,6 @@
 //! Parts of long lists.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Which part of a list is wanted.
@@ -28,7 +29,8 @@ impl Default for PageRequest {
 }
 
 /// A part of a list, in the shape clients see.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "{T}Page")]
 pub struct Page<T> {
     /// The part.
     pub data: Vec<T>,

@@ -4,6 +4,7 @@ mod environments;
 mod service;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -11,12 +12,13 @@ pub use service::{ProjectDetails, Projects};
 pub(crate) use service::{create, find};
 
 /// What flags belong to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Project {
     /// Never shown: the key names it.
     #[serde(skip)]
     pub id: Uuid,
     /// Names it; stays as it was made (R43).
+    #[schemars(regex(pattern = flagstone_engine::PROJECT_KEY_PATTERN))]
     pub key: String,
     /// What people call it.
     pub name: String,
@@ -31,7 +33,7 @@ pub struct Project {
 }
 
 /// One of the places a project's flags are configured for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Environment {
     /// Never shown: the keys name it.
     #[serde(skip)]
@@ -40,6 +42,7 @@ pub struct Environment {
     #[serde(skip)]
     pub project_id: Uuid,
     /// Names it in its project; stays as it was made (R43).
+    #[schemars(regex(pattern = flagstone_engine::PROJECT_KEY_PATTERN))]
     pub key: String,
     /// What people call it.
     pub name: String,
@@ -56,6 +59,9 @@ pub struct Environment {
 }
 
 impl Environment {
+    /// Members that a client may send back and that are passed over.
+    pub const READ_ONLY: &[&str] = &["position", "revision", "version", "created_at", "updated_at"];
+
     fn new(project: Uuid, key: &str, name: &str, position: u32, now: Timestamp) -> Self {
         Self {
             id: Uuid::now_v7(),

@@ -18,6 +18,7 @@ const ROUTES: &[(&str, &str, Needs, bool)] = &[
     ("GET", "/health/ready", Needs::Nothing, false),
     ("GET", "/liveness", Needs::Nothing, false),
     ("GET", "/readiness", Needs::Nothing, false),
+    ("GET", "/api/openapi.json", Needs::Nothing, true),
     ("GET", "/api/auth/status", Needs::Nothing, true),
     ("POST", "/api/auth/setup", Needs::Nothing, true),
     ("POST", "/api/auth/login", Needs::Nothing, true),

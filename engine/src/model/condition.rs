@@ -1,12 +1,15 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::By;
 use crate::buckets::HashScheme;
+use crate::limits;
 use crate::operator::Operator;
 
 /// When a rule or a segment holds: a tree.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 #[serde(untagged)]
 pub enum Condition {
     /// Each holds; true where empty.
@@ -47,7 +50,8 @@ pub enum Condition {
 }
 
 /// A range of draws: `from <= draw < below`, of 100,000.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Bucket {
     /// The attribute drawn by; `targetingKey` where absent.
     #[serde(default, skip_serializing_if = "By::is_default")]
@@ -60,20 +64,25 @@ pub struct Bucket {
     pub hash: Option<HashScheme>,
     /// The first draw inside.
     #[serde(default)]
+    #[schemars(range(max = limits::WHOLE))]
     pub from: u32,
     /// The first draw above that is outside again.
+    #[schemars(range(max = limits::WHOLE))]
     pub below: u32,
 }
 
 /// A comparison of one attribute.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Leaf {
     /// A literal name, or a JSON Pointer where it begins with `/`.
+    #[schemars(length(min = 1, max = limits::VALUE_BYTES))]
     pub attribute: String,
     /// How it is compared.
     pub op: Operator,
     /// What with: alternatives, unless the operator says otherwise.
     #[serde(default)]
+    #[schemars(length(max = limits::VALUES))]
     pub values: Vec<Value>,
     /// Whether strings are compared without regard to case.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -84,7 +93,7 @@ pub struct Leaf {
 }
 
 /// What an attribute is converted to before it is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Cast {
     /// Strings as they are, numbers as decimals without exponent, booleans as JSON writes them.

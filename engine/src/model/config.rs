@@ -1,11 +1,13 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Condition, Flag};
 use crate::buckets::HashScheme;
+use crate::{KEY_PATTERN, limits};
 
 /// How a flag answers in one environment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FlagConfig {
     /// A flag that is not enabled answers its off variant.
     pub enabled: bool,
@@ -13,12 +15,15 @@ pub struct FlagConfig {
     pub off_variant: Option<String>,
     /// Other flags that have to answer one of certain variants first.
     #[serde(default)]
+    #[schemars(length(max = limits::PREREQUISITES))]
     pub prerequisites: Vec<Prerequisite>,
     /// Individuals who get a certain variant, before any rule.
     #[serde(default)]
+    #[schemars(length(max = limits::TARGETS))]
     pub targets: Vec<Target>,
     /// Rules in order; the first that holds and serves answers.
     #[serde(default)]
+    #[schemars(length(max = limits::RULES))]
     pub rules: Vec<Rule>,
     /// What is answered when no rule is.
     pub fallthrough: Serve,
@@ -31,11 +36,14 @@ pub struct FlagConfig {
 }
 
 /// Another flag that has to answer one of these variants in the same environment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Prerequisite {
     /// The other flag's key.
+    #[schemars(length(min = 1, max = limits::KEY_BYTES))]
     pub flag: String,
     /// The variants that meet it.
+    #[schemars(length(max = limits::VARIANTS))]
     pub variants: Vec<String>,
     /// Whether the off variant of a disabled flag may meet it too.
     #[serde(default)]
@@ -43,11 +51,14 @@ pub struct Prerequisite {
 }
 
 /// Individuals who get a certain variant.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Target {
     /// The variant they get.
+    #[schemars(length(min = 1, max = limits::KEY_BYTES))]
     pub variant: String,
     /// Who: compared with the text that a draw would use (strings as they are, integers in decimal).
+    #[schemars(length(max = limits::TARGET_VALUES))]
     pub values: Vec<String>,
     /// The attribute compared; `targetingKey` where absent.
     #[serde(default, skip_serializing_if = "By::is_default")]
@@ -55,13 +66,16 @@ pub struct Target {
 }
 
 /// A rule: when it holds, it serves.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Rule {
     /// Names the rule in its configuration, for people and traces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = KEY_PATTERN))]
     pub id: Option<String>,
     /// What it is for.
     #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = limits::DESCRIPTION_BYTES))]
     pub description: String,
     /// When it holds.
     pub when: Condition,
@@ -70,7 +84,8 @@ pub struct Rule {
 }
 
 /// What a rule or the fallthrough answers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 #[serde(untagged)]
 pub enum Serve {
     /// Shares of the population get different variants.
@@ -86,15 +101,18 @@ pub enum Serve {
 }
 
 /// Shares of the population.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Split {
     /// The attribute drawn by; `targetingKey` where absent.
     #[serde(default, skip_serializing_if = "By::is_default")]
     pub by: By,
     /// How many of 100,000 take part; everybody where absent. Only in rules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = limits::WHOLE))]
     pub rollout: Option<u32>,
     /// The shares, in order; their total is up to 100,000.
+    #[schemars(length(min = 1, max = limits::WEIGHTS))]
     pub weights: Vec<Weight>,
     /// Instead of the configuration's salt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -105,23 +123,25 @@ pub struct Split {
 }
 
 /// One share of a split.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Weight {
     /// The variant of the share; without one the share passes the rule over (only in rules).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
     /// Its part of the total of all weights.
+    #[schemars(range(max = limits::WHOLE))]
     pub weight: u32,
 }
 
 /// An attribute, or several of which the first present counts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum By {
     /// One attribute.
     One(String),
     /// The first of these that is present.
-    First(Vec<String>),
+    First(#[schemars(length(min = 1, max = limits::BY))] Vec<String>),
 }
 
 impl FlagConfig {

@@ -1,15 +1,21 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::{KEY_PATTERN, limits};
+
 /// A flag's own fields: what it has in every environment alike.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Flag {
-    /// Names the flag in its project ([`is_key`](crate::is_key)).
+    /// Names the flag in its project: letters, digits, `.`, `_` and `-`.
+    #[schemars(regex(pattern = KEY_PATTERN))]
     pub key: String,
     /// What people call it; the key where none was given.
+    #[schemars(length(max = limits::NAME_BYTES))]
     pub name: String,
     /// What it is for.
     #[serde(default)]
+    #[schemars(length(max = limits::DESCRIPTION_BYTES))]
     pub description: String,
     /// What its values are.
     #[serde(rename = "type")]
@@ -19,11 +25,17 @@ pub struct Flag {
     pub kind: FlagKind,
     /// Words to find it by.
     #[serde(default)]
+    #[schemars(length(max = limits::TAGS), inner(length(min = 1, max = limits::TAG_BYTES)))]
     pub tags: Vec<String>,
     /// Scalars passed on to OFREP clients.
     #[serde(default)]
+    #[schemars(extend(
+        "maxProperties" = limits::METADATA,
+        "additionalProperties" = { "type": ["string", "number", "boolean"] }
+    ))]
     pub metadata: Map<String, Value>,
     /// The values it can answer, each with a key.
+    #[schemars(length(min = 1, max = limits::VARIANTS))]
     pub variants: Vec<Variant>,
     /// An archived flag answers nothing.
     #[serde(default)]
@@ -31,16 +43,18 @@ pub struct Flag {
 }
 
 /// One of the values a flag can answer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Variant {
-    /// Names the variant in its flag ([`is_key`](crate::is_key)).
+    /// Names the variant in its flag, with the characters of a flag's key.
+    #[schemars(regex(pattern = KEY_PATTERN))]
     pub key: String,
     /// The value, of the flag's type.
     pub value: Value,
 }
 
 /// The type of a flag's values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FlagType {
     /// `true` or `false`.
@@ -57,7 +71,7 @@ pub enum FlagType {
 }
 
 /// What a flag is used for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FlagKind {
     /// Hides a feature until it is out.

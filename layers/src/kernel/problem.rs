@@ -4,6 +4,7 @@ use http::{
     HeaderName, HeaderValue, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER},
 };
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
 use super::{body::Body, exchange::Exchange, next::Response};
@@ -19,7 +20,7 @@ pub struct Problem {
 }
 
 /// One fault of a document.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Fault {
     /// Where: a JSON Pointer (RFC 6901) into the body that was sent.
     pub pointer: String,
@@ -29,15 +30,21 @@ pub struct Fault {
     pub detail: String,
 }
 
-#[derive(Serialize)]
+/// An error (RFC 9457).
+#[derive(Serialize, JsonSchema)]
 struct Document<'a> {
     r#type: &'static str,
+    /// The status in words.
     title: &'a str,
     status: u16,
+    /// What is wrong and what to do, for a person.
     detail: &'a str,
+    /// What kind, in upper snake case; it stays the same.
     code: &'a str,
+    /// The request's id: its log lines have it too.
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
+    /// All faults of the document that was sent.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [Fault],
 }
@@ -97,5 +104,16 @@ impl Problem {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.extend(self.headers);
         response
+    }
+}
+
+/// The schema of the document.
+impl JsonSchema for Problem {
+    fn schema_name() -> Cow<'static, str> {
+        "Problem".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Document::json_schema(generator)
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -24,7 +25,7 @@ const TOUCH_AFTER: Duration = Duration::from_secs(60);
 const MAXIMUM_USER_AGENT: usize = 256;
 
 /// A sign-in on one device.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Session {
     /// The public id, for lists; the token cannot be found from it.
     pub id: Uuid,

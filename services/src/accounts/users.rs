@@ -1,6 +1,7 @@
 //! Users and their passwords, as the command line and the first set-up make them.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
@@ -17,7 +18,7 @@ use crate::store::{StoreError, Transaction, sessions, users};
 pub const MAXIMUM_NAME_CHARACTERS: usize = 100;
 
 /// A person with an account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct User {
     /// UUID v7.
     pub id: Uuid,

@@ -13,9 +13,6 @@ use crate::hub::EventKind;
 use crate::store;
 use crate::version::Expected;
 
-/// Members of a configuration that a client may send back and that are passed over.
-const READ_ONLY: &[&str] = &["version", "updated_at"];
-
 impl Flags {
     /// A flag's configuration in one environment; the implicit one, with version 0, where none is stored.
     ///
@@ -60,7 +57,7 @@ impl Flags {
                         .ok_or(ServiceError::NotFound("environment"))?;
                     let before = stored(change, &record, &environment).await?;
                     expected.check(before.version)?;
-                    let config = FlagConfig::read(&document, &record.flag, READ_ONLY)
+                    let config = FlagConfig::read(&document, &record.flag, VersionedConfig::READ_ONLY)
                         .map_err(ServiceError::Invalid)?;
                     put(change, &project.key, &record, &mut environment, before, config).await
                 })

@@ -19,9 +19,6 @@ use crate::snapshot::{Patch, Reference};
 use crate::store::{self, Db};
 use crate::version::Expected;
 
-/// Members of a segment that a client may send back and that are passed over.
-const READ_ONLY: &[&str] = &["version", "created_at", "updated_at"];
-
 /// The segments of all projects. Every look-up is scoped by project.
 pub struct Segments {
     db: Db,
@@ -73,7 +70,7 @@ impl Segments {
         document: &Value,
     ) -> Result<SegmentRecord, ServiceError> {
         actor.require_member()?;
-        let segment = Segment::read(document, READ_ONLY).map_err(ServiceError::Invalid)?;
+        let segment = Segment::read(document, SegmentRecord::READ_ONLY).map_err(ServiceError::Invalid)?;
         let project = project.to_owned();
         self.changes
             .run(actor, move |change| {
@@ -126,7 +123,7 @@ impl Segments {
         document: &Value,
     ) -> Result<SegmentRecord, ServiceError> {
         actor.require_member()?;
-        let segment = Segment::read(document, READ_ONLY).map_err(ServiceError::Invalid)?;
+        let segment = Segment::read(document, SegmentRecord::READ_ONLY).map_err(ServiceError::Invalid)?;
         let (project, key) = (project.to_owned(), key.to_owned());
         self.changes
             .run(actor, move |change| {

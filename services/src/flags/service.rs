@@ -19,9 +19,6 @@ use crate::store::flags::Configs;
 use crate::store::{self, Db, Executor, StoreError};
 use crate::version::Expected;
 
-/// Members of a flag that a client may send back and that are passed over.
-const READ_ONLY: &[&str] = &["version", "created_at", "updated_at", "environments"];
-
 /// The flags of all projects. Every look-up is scoped by project.
 pub struct Flags {
     pub(super) db: Db,
@@ -85,9 +82,7 @@ impl Flags {
         document: &Value,
     ) -> Result<FlagDetails, ServiceError> {
         actor.require_member()?;
-        // A copy of another flag may come with its read-only members, but configurations would be lost silently.
-        let ignored = ["version", "created_at", "updated_at", "archived"];
-        let flag = Flag::read(document, &ignored).map_err(ServiceError::Invalid)?;
+        let flag = Flag::read(document, FlagDetails::READ_ONLY_IN_NEW).map_err(ServiceError::Invalid)?;
         let project = project.to_owned();
         self.changes
             .run(actor, move |change| Box::pin(async move { create(change, &project, flag).await }))
@@ -108,7 +103,7 @@ impl Flags {
         document: &Value,
     ) -> Result<FlagDetails, ServiceError> {
         actor.require_member()?;
-        let flag = Flag::read(document, READ_ONLY).map_err(ServiceError::Invalid)?;
+        let flag = Flag::read(document, FlagDetails::READ_ONLY).map_err(ServiceError::Invalid)?;
         let (project, key) = (project.to_owned(), key.to_owned());
         self.changes
             .run(actor, move |change| {

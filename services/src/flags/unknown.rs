@@ -4,6 +4,7 @@ use std::sync::PoisonError;
 
 use flagstone_engine::is_key;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Flags;
@@ -19,7 +20,7 @@ use crate::store;
 const COUNTED: usize = 200;
 
 /// A key that was asked for in vain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct UnknownFlag {
     /// The environment's key.
     pub environment: String,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use flagstone_engine::limits::NAME_BYTES;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
@@ -32,13 +33,14 @@ pub struct Keys {
 }
 
 /// A key just made: the only time it is seen.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct NewKey {
     /// What is kept of it.
     #[serde(flatten)]
     pub key: SdkKey,
     /// The key itself.
     #[serde(rename = "key", serialize_with = "reveal")]
+    #[schemars(with = "String")]
     pub secret: Token,
 }
 

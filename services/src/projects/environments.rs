@@ -13,9 +13,6 @@ use crate::version::Expected;
 
 /// Environments of one project: each has a snapshot of all its flags.
 const ENVIRONMENTS: usize = 50;
-/// Members of an answer that a client may send back.
-const READ_ONLY: &[&str] = &["position", "revision", "version", "created_at", "updated_at"];
-
 impl Projects {
     /// The environments of a project, in their order.
     ///
@@ -97,7 +94,7 @@ impl Projects {
     ) -> Result<Environment, ServiceError> {
         actor.require_admin()?;
         let mut fields = Fields::new(document);
-        fields.ignore(READ_ONLY);
+        fields.ignore(Environment::READ_ONLY);
         let key = fields.project_key("key", Some(key));
         let name = fields.name(&key);
         let name = fields.finish(name)?;

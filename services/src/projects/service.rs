@@ -1,5 +1,6 @@
 //! Making, changing and deleting projects.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
@@ -18,9 +19,6 @@ use crate::version::Expected;
 /// What every project begins with, in this order.
 const ENVIRONMENTS: [(&str, &str); 3] =
     [("development", "Development"), ("staging", "Staging"), ("production", "Production")];
-/// Members of an answer that a client may send back.
-const READ_ONLY: &[&str] = &["version", "created_at", "updated_at", "environments"];
-
 /// The projects and their environments.
 pub struct Projects {
     pub(super) db: Db,
@@ -28,13 +26,18 @@ pub struct Projects {
 }
 
 /// A project with its environments, in the shape clients see.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ProjectDetails {
     /// The project.
     #[serde(flatten)]
     pub project: Project,
     /// Its environments, in their order.
     pub environments: Vec<Environment>,
+}
+
+impl ProjectDetails {
+    /// Members that a client may send back and that are passed over.
+    pub const READ_ONLY: &[&str] = &["version", "created_at", "updated_at", "environments"];
 }
 
 impl Projects {
@@ -100,7 +103,7 @@ impl Projects {
     ) -> Result<ProjectDetails, ServiceError> {
         actor.require_admin()?;
         let mut fields = Fields::new(document);
-        fields.ignore(READ_ONLY);
+        fields.ignore(ProjectDetails::READ_ONLY);
         let key = fields.project_key("key", Some(key));
         let wanted = (fields.name(&key), fields.description());
         let (name, description) = fields.finish(wanted)?;
