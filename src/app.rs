@@ -390,12 +390,20 @@ pub(crate) fn check(loaded: &Loaded) -> Result<Pipeline, StartError> {
 
 // === impl Shared ===
 
+impl Shared {
+    /// R96: requests whose forwarded headers were ignored, because they came from no trusted proxy; by layer.
+    fn ignored_forwards(&self) -> Vec<(Arc<str>, u64)> {
+        self.forwards.get().map(|forwards| forwards.counts()).unwrap_or_default()
+    }
+}
+
 impl flagstone_routes::Figures for Shared {
     fn encode(&self) -> String {
         self.figures.encode(&Parts {
             services: &self.services,
             pipeline: self.pipeline.get(),
             connections: self.connections.get().map(|connections| &**connections),
+            ignored_forwards: self.ignored_forwards(),
             log_lines_dropped: self.log.dropped(),
         })
     }
@@ -413,10 +421,11 @@ impl PipelineStatus for Shared {
     fn status(&self) -> Value {
         let status = self.pipeline.get().map(Pipeline::status);
         let mut status = status.and_then(|status| serde_json::to_value(status).ok()).unwrap_or_default();
-        // R96: requests whose forwarded headers were ignored, because they came from no trusted proxy.
-        let ignored = self.forwards.get().map(|forwards| forwards.counts()).unwrap_or_default();
-        let ignored: serde_json::Map<String, Value> =
-            ignored.into_iter().map(|(layer, count)| (layer.to_string(), count.into())).collect();
+        let ignored: serde_json::Map<String, Value> = self
+            .ignored_forwards()
+            .into_iter()
+            .map(|(layer, count)| (layer.to_string(), count.into()))
+            .collect();
         if let Some(members) = status.as_object_mut() {
             members.insert("ignored_forwards".to_owned(), ignored.into());
         }

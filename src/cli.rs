@@ -13,6 +13,7 @@ mod check;
 mod explain;
 mod healthcheck;
 mod layers;
+mod reference;
 mod reload;
 mod schema;
 mod serve;
@@ -50,6 +51,9 @@ enum Command {
     Layers(layers::Layers),
     /// Print the JSON schema of pipeline.toml, for editors
     Schema(schema::Schema),
+    /// Print a reference of the documentation, as Markdown
+    #[command(subcommand)]
+    Reference(reference::Reference),
     /// Have a running server load its pipeline anew
     Reload(reload::Reload),
     /// Show the pipeline a running server is on
@@ -101,6 +105,7 @@ impl Arguments {
             Command::Explain(command) => command.run(config),
             Command::Layers(command) => command.run(),
             Command::Schema(command) => command.run(),
+            Command::Reference(command) => command.run(),
             Command::Reload(command) => command.run(config),
             Command::Status(command) => command.run(config),
             Command::Settings(command) => command.run(config),

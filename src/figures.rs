@@ -1,21 +1,73 @@
-//! The server's figures in Prometheus' text format (R47, R48).
+//! The server's figures, as `/metrics` shows them (R47, R48).
 
-use std::{fmt::Write as _, sync::Arc, time::Duration};
+mod process;
+mod readings;
+mod reference;
 
-use flagstone_layers::{metrics::HttpMetrics, rate_limit::RateLimitHits};
-use flagstone_pipeline::Pipeline;
-use flagstone_routes::Protocol;
-use flagstone_services::{
-    Services,
-    store::{QueryKind, QueryObserver},
+use std::{sync::Arc, time::Duration};
+
+use flagstone_layers::{
+    kernel::{MetricLabel, MetricSpec},
+    metrics::HttpMetrics,
+    rate_limit::RateLimitHits,
 };
+use flagstone_routes::Protocol;
+use flagstone_services::store::{QueryKind, QueryObserver};
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
+    encoding::{
+        EncodeLabelSet,
+        text::{encode_eof, encode_registry},
+    },
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
 
-use crate::server::connection::Connections;
+pub(crate) use self::{readings::Parts, reference::reference};
+
+const AUTH_ATTEMPTS: MetricSpec = MetricSpec::counter(
+    "auth_attempts",
+    &[
+        MetricLabel::one_of("method", &["password", "setup"]),
+        MetricLabel::one_of("status", &["success", "failure", "error"]),
+        MetricLabel::one_of(
+            "reason",
+            &["", "unknown_account", "wrong_password", "locked", "refused", "unavailable"],
+        ),
+    ],
+    "Attempts to sign in, and to make the first administrator; the reason is empty where they succeeded",
+);
+const EVALUATIONS: MetricSpec = MetricSpec::counter(
+    "flag_evaluations",
+    &[MetricLabel::one_of("protocol", &["sdk", "ofrep"])],
+    "Flags evaluated: a request for all flags counts each of them",
+);
+const QUERIES: MetricSpec = MetricSpec::histogram(
+    "db_query_duration_seconds",
+    &[MetricLabel::one_of("type", &QUERY_TYPES)],
+    "Time of one operation of the database, waiting for a connection (begin) and for the disk (commit) included",
+);
+const BUILD: MetricSpec = MetricSpec::gauge(
+    "flagstone_build_info",
+    &[MetricLabel::named("version", "the version that runs")],
+    "Always 1; the label says which version runs",
+);
+
+const QUERY_TYPES: [&str; QueryKind::ALL.len()] = {
+    let [begin, query, execute, commit] = QueryKind::ALL;
+    [begin.as_str(), query.as_str(), execute.as_str(), commit.as_str()]
+};
+
+/// How an attempt to sign in can end: method, status, reason.
+const AUTH_OUTCOMES: [(&str, &str, &str); 8] = [
+    ("password", "success", ""),
+    ("password", "failure", "unknown_account"),
+    ("password", "failure", "wrong_password"),
+    ("password", "failure", "locked"),
+    ("password", "error", "unavailable"),
+    ("setup", "success", ""),
+    ("setup", "failure", "refused"),
+    ("setup", "error", "unavailable"),
+];
 
 /// Counts and measures; shown by `/metrics`.
 pub(crate) struct Figures {
@@ -23,7 +75,6 @@ pub(crate) struct Figures {
     auth_attempts: Family<AuthAttempt, Counter>,
     evaluations: [Counter; 2],
     queries: Arc<QueryDurations>,
-    gauges: Gauges,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -58,26 +109,6 @@ pub(crate) struct LayerFigures {
     pub(crate) limits: RateLimitHits,
 }
 
-/// What is read off the parts when somebody looks.
-#[derive(Default)]
-struct Gauges {
-    active_sessions: Gauge,
-    streams: Gauge,
-    connections: Gauge,
-    connections_refused: Gauge,
-    pipeline_generation: Gauge,
-    pipeline_last_success: Gauge,
-    log_lines_dropped: Gauge,
-}
-
-/// The parts whose state is shown.
-pub(crate) struct Parts<'a> {
-    pub(crate) services: &'a Services,
-    pub(crate) pipeline: Option<&'a Pipeline>,
-    pub(crate) connections: Option<&'a Connections>,
-    pub(crate) log_lines_dropped: u64,
-}
-
 // === impl QueryDurations ===
 
 impl QueryDurations {
@@ -103,18 +134,28 @@ impl Figures {
         layers.http.register(&mut registry);
         layers.limits.register(&mut registry);
         let auth_attempts = Family::<AuthAttempt, Counter>::default();
-        registry.register("auth_attempts", "Sign-ins", auth_attempts.clone());
+        // What rises from zero is seen by a rate, what begins at one is not.
+        for (method, status, reason) in AUTH_OUTCOMES {
+            let _begun_at_zero = auth_attempts.get_or_create(&AuthAttempt { method, status, reason });
+        }
+        const { &AUTH_ATTEMPTS }.register(&mut registry, auth_attempts.clone());
         let by_protocol = Family::<ByProtocol, Counter>::default();
-        registry.register("flag_evaluations", "Flags evaluated", by_protocol.clone());
+        const { &EVALUATIONS }.register(&mut registry, by_protocol.clone());
         let counter = |protocol| by_protocol.get_or_create(&ByProtocol { protocol }).clone();
         let evaluations = [counter("sdk"), counter("ofrep")];
-        registry.register("db_query_duration_seconds", "Time of database operations", queries.0.clone());
+        const { &QUERIES }.register(&mut registry, queries.0.clone());
         let build = Family::<Build, Gauge>::default();
         build.get_or_create(&Build { version }).set(1);
-        registry.register("flagstone_build_info", "The running version", build);
-        let gauges = Gauges::default();
-        gauges.register(&mut registry);
-        Self { registry, auth_attempts, evaluations, queries, gauges }
+        const { &BUILD }.register(&mut registry, build);
+        Self { registry, auth_attempts, evaluations, queries }
+    }
+
+    /// All that is shown, as it describes itself.
+    pub(crate) fn specs() -> Vec<MetricSpec> {
+        let mut specs = HttpMetrics::METRICS.to_vec();
+        specs.extend([RateLimitHits::METRIC, AUTH_ATTEMPTS, EVALUATIONS, QUERIES, BUILD]);
+        specs.extend(readings::specs());
+        specs
     }
 
     /// How database operations are measured.
@@ -136,76 +177,11 @@ impl Figures {
 
     /// Everything, as of now.
     pub(crate) fn encode(&self, parts: &Parts<'_>) -> String {
-        self.gauges.update(parts);
-        let mut text = String::with_capacity(16 * 1024);
-        // Encoding into a string does not fail; were it to, what is there is shown.
-        let _ = encode(&mut text, &self.registry);
-        if let Some(pipeline) = parts.pipeline {
-            write_reloads(&mut text, pipeline);
-        }
+        let mut text = String::with_capacity(32 * 1024);
+        // Writing into a string does not fail; were it to, what is there is shown.
+        let _ = encode_registry(&mut text, &self.registry)
+            .and_then(|()| encode_registry(&mut text, &parts.registry()))
+            .and_then(|()| encode_eof(&mut text));
         text
-    }
-}
-
-/// `pipeline_reloads_total{trigger,outcome}`, in front of the end mark.
-fn write_reloads(text: &mut String, pipeline: &Pipeline) {
-    const END: &str = "# EOF\n";
-    let body = text.len() - if text.ends_with(END) { END.len() } else { 0 };
-    text.truncate(body);
-    text.push_str(
-        "# HELP pipeline_reloads Attempts to load the pipeline.\n# TYPE pipeline_reloads counter\n",
-    );
-    for reloads in pipeline.status().reloads {
-        let (trigger, outcome) = (reloads.trigger.as_str(), reloads.outcome.as_str());
-        let _ = writeln!(
-            text,
-            "pipeline_reloads_total{{trigger=\"{trigger}\",outcome=\"{outcome}\"}} {}",
-            reloads.count
-        );
-    }
-    text.push_str(END);
-}
-
-// === impl Gauges ===
-
-impl Gauges {
-    fn register(&self, registry: &mut Registry) {
-        let mut add = |name: &str, help: &str, gauge: &Gauge| registry.register(name, help, gauge.clone());
-        add("active_sessions", "Sessions opened and not ended since the start", &self.active_sessions);
-        add("flag_streams", "Change streams that are open", &self.streams);
-        add("http_connections", "Connections that are open", &self.connections);
-        add(
-            "http_connections_refused",
-            "Connections closed because there were too many",
-            &self.connections_refused,
-        );
-        add("pipeline_generation", "The pipeline's generation", &self.pipeline_generation);
-        add(
-            "pipeline_last_reload_success",
-            "Whether the last attempt to load the pipeline went well",
-            &self.pipeline_last_success,
-        );
-        add(
-            "log_lines_dropped",
-            "Log lines dropped because the log's reader was too slow",
-            &self.log_lines_dropped,
-        );
-    }
-
-    fn update(&self, parts: &Parts<'_>) {
-        let set = |gauge: &Gauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-        let accounts = parts.services.accounts.figures();
-        set(&self.active_sessions, accounts.sessions_created.saturating_sub(accounts.sessions_revoked));
-        set(&self.streams, parts.services.streams.open());
-        if let Some(connections) = parts.connections {
-            set(&self.connections, connections.open() as u64);
-            set(&self.connections_refused, connections.refused());
-        }
-        if let Some(pipeline) = parts.pipeline {
-            let status = pipeline.status();
-            set(&self.pipeline_generation, status.generation);
-            set(&self.pipeline_last_success, u64::from(status.last_attempt.outcome.is_success()));
-        }
-        set(&self.log_lines_dropped, parts.log_lines_dropped);
     }
 }

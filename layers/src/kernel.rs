@@ -6,13 +6,14 @@
 //! - [`Next`] and [`Handler`]: what a layer that needs the whole service wraps.
 //! - [`Body`]: one body type, with an inline tail that runs the end hooks.
 //! - [`LayerSpec`], [`Registry`]: how a layer describes itself to a pipeline;
-//!   [`RouteSpec`], [`Access`], [`Principal`]: how routes and authenticators do.
+//!   [`RouteSpec`], [`Access`], [`Principal`]: how routes and authenticators do; [`MetricSpec`]: how a metric does.
 
 mod body;
 mod chain;
 mod environment;
 mod exchange;
 mod hook;
+mod metric;
 mod next;
 mod optional;
 mod panic;
@@ -33,6 +34,7 @@ pub use self::{
     environment::Environment,
     exchange::{Client, Exchange, Generation, Matched, RequestId, Stopped},
     hook::{Ended, Flow, Hook, HookState, Outcome, Slot},
+    metric::{LabelValues, MetricKind, MetricLabel, MetricSpec},
     next::{BoxError, Call, Handler, Next, Response, handler},
     optional::Optional,
     panic::Panic,

@@ -99,8 +99,11 @@ pub struct Attempt {
 // === impl Trigger ===
 
 impl Trigger {
+    /// Every trigger, in the order above.
+    pub const ALL: [Self; 4] = [Self::Start, Self::Watch, Self::Signal, Self::Admin];
+
     /// Its name in logs and metrics.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Start => "start",
             Self::Watch => "watch",
@@ -151,8 +154,11 @@ impl Outcome {
 // === impl OutcomeKind ===
 
 impl OutcomeKind {
+    /// Every outcome, in the order above.
+    pub const ALL: [Self; 4] = [Self::Applied, Self::Unchanged, Self::Rejected, Self::RestartRequired];
+
     /// Its name in logs and metrics.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Applied => "applied",
             Self::Unchanged => "unchanged",

@@ -59,7 +59,7 @@ impl Pipeline {
         let attempt = read.attempt(Trigger::Start, &outcome);
         log::attempt(&attempt, &outcome);
         let mut reloads = ReloadCounts::default();
-        reloads.count(attempt.trigger, attempt.outcome);
+        reloads.count(&attempt);
         let inner = Inner {
             loader,
             current: ArcSwap::from_pointee(candidate.snapshot),
@@ -215,7 +215,7 @@ impl Inner {
     }
 
     fn note(&self, attempt: Attempt, seen: Fingerprint) {
-        lock(&self.reloads).count(attempt.trigger, attempt.outcome);
+        lock(&self.reloads).count(&attempt);
         *lock(&self.seen) = seen;
         self.attempts.send_replace(Arc::new(attempt));
     }
@@ -239,6 +239,8 @@ impl Inner {
     }
 
     fn status(&self) -> Status {
+        let reloads = lock(&self.reloads);
+        let (last_success_at, reloads) = (reloads.last_success(), reloads.list());
         let current = self.current.load();
         Status {
             generation: current.generation().number(),
@@ -248,7 +250,8 @@ impl Inner {
             instances: current.instances.iter().map(InstanceStatus::from).collect(),
             draining: lock(&self.retired).draining(),
             snapshots: *self.loader.alive().borrow(),
-            reloads: lock(&self.reloads).list(),
+            last_success_at,
+            reloads,
         }
     }
 

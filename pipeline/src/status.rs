@@ -31,6 +31,8 @@ pub struct Status {
     pub draining: Vec<Draining>,
     /// Snapshots in memory: one, but for the moment of a swap.
     pub snapshots: usize,
+    /// When an attempt last went well.
+    pub last_success_at: Timestamp,
     /// How many attempts there were, by trigger and outcome.
     pub reloads: Vec<Reloads>,
 }
@@ -85,7 +87,10 @@ pub(crate) struct Retired(Vec<(Weak<Generation>, Weak<Snapshot>)>);
 
 /// Counts attempts.
 #[derive(Default)]
-pub(crate) struct ReloadCounts(BTreeMap<(Trigger, OutcomeKind), u64>);
+pub(crate) struct ReloadCounts {
+    counts: BTreeMap<(Trigger, OutcomeKind), u64>,
+    last_success: Timestamp,
+}
 
 // === impl InstanceStatus ===
 
@@ -130,12 +135,19 @@ fn draining(generation: &Weak<Generation>, snapshot: &Weak<Snapshot>) -> Option<
 // === impl ReloadCounts ===
 
 impl ReloadCounts {
-    pub(crate) fn count(&mut self, trigger: Trigger, outcome: OutcomeKind) {
-        *self.0.entry((trigger, outcome)).or_default() += 1;
+    pub(crate) fn count(&mut self, attempt: &Attempt) {
+        *self.counts.entry((attempt.trigger, attempt.outcome)).or_default() += 1;
+        if attempt.outcome.is_success() {
+            self.last_success = attempt.at;
+        }
+    }
+
+    pub(crate) fn last_success(&self) -> Timestamp {
+        self.last_success
     }
 
     pub(crate) fn list(&self) -> Vec<Reloads> {
-        let reloads = self.0.iter();
+        let reloads = self.counts.iter();
         reloads.map(|(&(trigger, outcome), &count)| Reloads { trigger, outcome, count }).collect()
     }
 }

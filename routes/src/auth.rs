@@ -164,8 +164,20 @@ pub(crate) async fn setup(mut context: Context) -> Result<Response, Problem> {
     };
     document.finish()?;
     let actor = actor_of(&context, Identity::Anonymous);
-    let signed_in = context.state.services.accounts.setup(&actor, request).await.map_err(from_service)?;
-    context.state.figures.auth_attempt("setup", "success", "");
+    let figures = &context.state.figures;
+    let signed_in = match context.state.services.accounts.setup(&actor, request).await {
+        Ok(signed_in) => signed_in,
+        Err(error) => {
+            match error {
+                ServiceError::Unavailable { .. } | ServiceError::Internal(_) => {
+                    figures.auth_attempt("setup", "error", "unavailable");
+                }
+                _ => figures.auth_attempt("setup", "failure", "refused"),
+            }
+            return Err(from_service(error));
+        }
+    };
+    figures.auth_attempt("setup", "success", "");
     let mut response = signed_in_response(&context, &signed_in);
     *response.status_mut() = StatusCode::CREATED;
     Ok(response)

@@ -35,6 +35,7 @@ use http::Method;
 pub use self::{
     auth::{PLAIN_COOKIE, SECURE_COOKIE},
     fallback::Misdirected,
+    metrics::content_type as metrics_content_type,
     state::{Figures, PipelineStatus, Protocol, Readiness, State, StreamOptions},
     table::{Table, TableError},
 };

@@ -7,6 +7,7 @@ mod fixture;
 mod lockout;
 mod password_hasher;
 mod password_rules;
+mod revocation;
 mod session_cache;
 mod sessions;
 mod setup;
@@ -14,7 +15,7 @@ mod sign_in;
 mod users;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use email_domain::{EmailDomains, NoNameServers};
@@ -23,6 +24,7 @@ pub use password_hasher::{HashingError, HashingOptions, PasswordHasher, Verdict}
 pub use password_rules::{
     MAXIMUM_PASSWORD_BYTES, MINIMUM_PASSWORD_CHARACTERS, PasswordFault, check_password,
 };
+pub use revocation::Revocation;
 use session_cache::SessionCache;
 pub use sessions::{ActiveSession, Session, SessionError, SignedIn};
 pub use setup::{AdminCredentials, FirstAdmin, Setup};
@@ -94,8 +96,10 @@ struct Inner {
 pub struct AccountFigures {
     /// Sessions opened.
     pub sessions_created: u64,
-    /// Sessions ended by somebody, not by time.
-    pub sessions_revoked: u64,
+    /// Sessions ended by somebody, not by time, in the order of [`Revocation::ALL`].
+    pub sessions_revoked: [u64; Revocation::ALL.len()],
+    /// Sessions that are not over. One that time ended counts until it is purged.
+    pub sessions_active: u64,
     /// Password hashes computed.
     pub password_hashes: u64,
 }
@@ -103,7 +107,9 @@ pub struct AccountFigures {
 #[derive(Debug, Default)]
 struct Figures {
     sessions_created: AtomicU64,
-    sessions_revoked: AtomicU64,
+    sessions_revoked: [AtomicU64; Revocation::ALL.len()],
+    /// Signed, because changes may be noted out of order.
+    sessions_active: AtomicI64,
 }
 
 /// What [`Accounts::purge`] removed.
@@ -141,23 +147,38 @@ impl Accounts {
         let options = &self.0.options;
         let memory = options.account_lockout.forget_after.max(options.address_lockout.forget_after);
         let mut transaction = self.0.db.begin().await?;
+        let seen_after = self.seen_after(now);
         let purged = Purged {
-            sessions: store::sessions::delete_expired(&mut transaction, now, self.seen_after(now)).await?,
+            sessions: store::sessions::delete_expired(&mut transaction, now, seen_after).await?,
             failed_attempts: store::failed_attempts::delete_old(
                 &mut transaction,
                 lockout::earlier(now, memory),
             )
             .await?,
         };
+        let active = store::sessions::count(&mut transaction, now, seen_after).await?;
         transaction.commit().await?;
+        self.0.figures.active(active);
         Ok(purged)
+    }
+
+    /// Counts the sessions there are already, for the figures.
+    pub(crate) async fn count_active(&self) -> Result<(), ServiceError> {
+        self.0.figures.active(self.session_count().await?);
+        Ok(())
     }
 
     /// What was counted since the start.
     pub fn figures(&self) -> AccountFigures {
         AccountFigures {
             sessions_created: self.0.figures.sessions_created.load(Ordering::Relaxed),
-            sessions_revoked: self.0.figures.sessions_revoked.load(Ordering::Relaxed),
+            sessions_revoked: self
+                .0
+                .figures
+                .sessions_revoked
+                .each_ref()
+                .map(|count| count.load(Ordering::Relaxed)),
+            sessions_active: self.0.figures.sessions_active.load(Ordering::Relaxed).try_into().unwrap_or(0),
             password_hashes: self.0.hasher.hashes(),
         }
     }
@@ -166,10 +187,25 @@ impl Accounts {
 impl Figures {
     fn created(&self) {
         self.sessions_created.fetch_add(1, Ordering::Relaxed);
+        self.sessions_active.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn revoked(&self, sessions: u64) {
-        self.sessions_revoked.fetch_add(sessions, Ordering::Relaxed);
+    fn revoked(&self, reason: Revocation, sessions: u64) {
+        let [sign_out, user, replaced, changed, set] = &self.sessions_revoked;
+        let counter = match reason {
+            Revocation::SignOut => sign_out,
+            Revocation::User => user,
+            Revocation::Replaced => replaced,
+            Revocation::PasswordChanged => changed,
+            Revocation::PasswordSet => set,
+        };
+        counter.fetch_add(sessions, Ordering::Relaxed);
+        self.sessions_active.fetch_sub(sessions.try_into().unwrap_or(i64::MAX), Ordering::Relaxed);
+    }
+
+    /// So many are in the database.
+    fn active(&self, sessions: u64) {
+        self.sessions_active.store(sessions.try_into().unwrap_or(i64::MAX), Ordering::Relaxed);
     }
 }
 

@@ -117,6 +117,7 @@ impl Services {
             Changes::new(db.clone(), clock.clone(), snapshots.clone(), table.clone(), streams.clone());
         changes.load().await?;
         let accounts = Accounts::new(db.clone(), clock.clone(), accounts)?;
+        accounts.count_active().await?;
         let stream_tokens = StreamTokens::open(&db, clock.clone(), table.clone()).await?;
         Ok(Arc::new_cyclic(|services| Self {
             accounts,

@@ -11,6 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use flagstone_pipeline::{Outcome, Pipeline, Trigger};
+use flagstone_routes::metrics_content_type;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN, X_CONTENT_TYPE_OPTIONS},
@@ -200,7 +201,7 @@ impl Admin {
                 json_answer(StatusCode::OK, &json!({ "status": "ok", "version": self.version }))
             }
             (&Method::GET | &Method::HEAD, "/metrics") => {
-                text("text/plain; version=0.0.4; charset=utf-8", self.shown.metrics())
+                text(metrics_content_type(request.headers()), self.shown.metrics())
             }
             (&Method::GET | &Method::HEAD, "/pipeline") => json_answer(StatusCode::OK, &self.shown.status()),
             (&Method::POST, "/pipeline/reload") => self.reload(request.uri().query()).await,
@@ -255,7 +256,7 @@ fn is_loopback(host: &str, port: u16) -> bool {
 }
 
 fn json_answer(status: StatusCode, value: &Value) -> Answer {
-    let mut answer = text("application/json", value.to_string());
+    let mut answer = text(HeaderValue::from_static("application/json"), value.to_string());
     *answer.status_mut() = status;
     answer
 }
@@ -263,15 +264,15 @@ fn json_answer(status: StatusCode, value: &Value) -> Answer {
 fn problem(status: StatusCode, code: &str, detail: &str) -> Answer {
     let title = status.canonical_reason().unwrap_or_default();
     let body = json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "code": code, "detail": detail });
-    let mut answer = text("application/problem+json", body.to_string());
+    let mut answer = text(HeaderValue::from_static("application/problem+json"), body.to_string());
     *answer.status_mut() = status;
     answer
 }
 
-fn text(content_type: &'static str, body: String) -> Answer {
+fn text(content_type: HeaderValue, body: String) -> Answer {
     let mut answer = Response::new(Full::from(body));
     let headers = answer.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CONTENT_TYPE, content_type);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     answer

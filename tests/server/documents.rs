@@ -20,6 +20,13 @@ fn the_schema_in_the_repository_is_the_one_of_the_binary() {
     assert!(made == kept, "it drifted: flagstone schema > config/pipeline.schema.json");
 }
 
+#[test]
+fn the_reference_of_metrics_in_the_repository_is_the_one_of_the_binary() {
+    let made = String::from_utf8(Setup::shipped().run(&["reference", "metrics"]).stdout).unwrap();
+    let kept = repository("docs/metrics.md");
+    assert!(made == kept, "it drifted: flagstone reference metrics > docs/metrics.md");
+}
+
 /// The kinds of layers, each with its settings.
 fn kinds(schema: &Value) -> Vec<(&str, Vec<&str>)> {
     let layers = schema["definitions"]["layer"]["oneOf"].as_array().unwrap();

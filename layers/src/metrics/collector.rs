@@ -10,18 +10,51 @@ use std::{
 
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeGaugeValue},
-    metrics::MetricType,
+    encoding::{DescriptorEncoder, EncodeLabelSet},
+    metrics::{counter::Counter, family::Family},
     registry::Registry,
 };
 
-use super::series::{BOUNDS, Key, Series, SeriesMap};
-use crate::sharded::Sharded;
+use super::series::{BOUNDS, Key, METHODS, Series, SeriesMap};
+use crate::{
+    kernel::{MetricLabel, MetricSpec},
+    sharded::Sharded,
+};
+
+const DURATION: MetricSpec = MetricSpec::histogram(
+    "http_request_duration_seconds",
+    &[
+        MetricLabel::one_of("method", &METHODS),
+        MetricLabel::named("path", "the route's pattern; `unknown` where there is no route"),
+        MetricLabel::named(
+            "status",
+            "the answer's status code; `aborted` where the client went away before it",
+        ),
+    ],
+    "Time from a request's beginning to its end, or to the head of its answer if that is a stream",
+);
+const IN_FLIGHT: MetricSpec =
+    MetricSpec::gauge("http_requests_in_flight", &[], "Requests that have not ended, streams among them");
+const STREAMS: MetricSpec = MetricSpec::gauge("http_streams_open", &[], "Streams that have not ended");
+const DENIALS: MetricSpec = MetricSpec::counter(
+    "authz_denials",
+    &[MetricLabel::named(
+        "layer",
+        "the name in `pipeline.toml` of the layer that refused; `handler` where none did",
+    )],
+    "Requests answered with 403: the caller is known, or the address, and not allowed to do this",
+);
 
 /// What `metrics` counts: a resource that the host lends, one for the process. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct HttpMetrics {
     shards: Arc<Sharded<Shard>>,
+    denials: Family<ByLayer, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByLayer {
+    layer: String,
 }
 
 /// What the requests of one group of threads counted.
@@ -41,14 +74,18 @@ impl Default for HttpMetrics {
 }
 
 impl HttpMetrics {
+    /// What [`register`](Self::register) adds.
+    pub const METRICS: [MetricSpec; 4] = [DURATION, IN_FLIGHT, STREAMS, DENIALS];
+
     /// Nothing is counted yet.
     pub fn new() -> Self {
-        Self { shards: Arc::new(Sharded::new(Shard::default)) }
+        Self { shards: Arc::new(Sharded::new(Shard::default)), denials: Family::default() }
     }
 
     /// Has a registry read it out.
     pub fn register(&self, registry: &mut Registry) {
         registry.register_collector(Box::new(self.clone()));
+        const { &DENIALS }.register(registry, self.denials.clone());
     }
 
     /// Requests that have not ended, streams among them.
@@ -89,6 +126,11 @@ impl HttpMetrics {
         series.entry(key).or_default().observe(duration);
     }
 
+    /// Counts a 403, for which there may be an allocation.
+    pub(super) fn deny(&self, layer: Option<&str>) {
+        self.denials.get_or_create(&ByLayer { layer: layer.unwrap_or("handler").to_owned() }).inc();
+    }
+
     /// All histograms, those of different shards put together, by their labels.
     fn gather(&self) -> BTreeMap<[(&'static str, String); 3], Series> {
         let mut all = BTreeMap::<_, Series>::new();
@@ -106,12 +148,7 @@ impl HttpMetrics {
 
 impl Collector for HttpMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut histograms = encoder.encode_descriptor(
-            "http_request_duration_seconds",
-            "Time from a request's beginning to its end, or to the head of its answer if that is a stream",
-            None,
-            MetricType::Histogram,
-        )?;
+        let mut histograms = DURATION.describe(&mut encoder)?;
         for (labels, series) in self.gather() {
             let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
             let buckets: Vec<_> = bounds.zip(series.buckets).collect();
@@ -123,16 +160,7 @@ impl Collector for HttpMetrics {
                 None,
             )?;
         }
-        gauge(&mut encoder, "http_requests_in_flight", "Requests that have not ended", &self.in_flight())?;
-        gauge(&mut encoder, "http_streams_open", "Streams that have not ended", &self.streams())
+        IN_FLIGHT.describe(&mut encoder)?.encode_gauge(&self.in_flight())?;
+        STREAMS.describe(&mut encoder)?.encode_gauge(&self.streams())
     }
-}
-
-fn gauge(
-    encoder: &mut DescriptorEncoder<'_>,
-    name: &str,
-    help: &str,
-    value: &impl EncodeGaugeValue,
-) -> fmt::Result {
-    encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(value)
 }

@@ -5,10 +5,11 @@
 //! | `http_request_duration_seconds{method,path,status}` | a histogram; of a stream, the time until its head was there |
 //! | `http_requests_in_flight` | requests that have not ended, streams among them |
 //! | `http_streams_open` | streams that have not ended |
+//! | `authz_denials_total{layer}` | answers with 403, by the layer that refused, or `handler` |
 //!
 //! `path` is the route's pattern, never the path that was sent, and `unknown` where there is no route. A method that is
 //! not of RFC 9110 or 5789 is `OTHER`. A request that ended without an answer has the status `aborted`. So no client can
-//! make up labels. A request costs no allocation and hashes no text.
+//! make up labels. A request that is not denied costs no allocation and hashes no text.
 //!
 //! ```
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -47,6 +48,8 @@ pub use self::{
     collector::HttpMetrics,
     spec::{Config, Spec},
 };
+use http::StatusCode;
+
 use crate::kernel::{Ended, Exchange, Flow, Hook, RequestHead, ResponseHead, Standalone};
 
 /// The hook.
@@ -77,6 +80,9 @@ impl Hook for Metrics {
 
     fn on_response(&self, (): (), response: &mut ResponseHead<'_>) {
         let exchange = response.exchange();
+        if response.status() == StatusCode::FORBIDDEN {
+            self.metrics.deny(exchange.stopped().map(|stopped| &*stopped.layer));
+        }
         if exchange.is_stream() {
             self.metrics.open_stream();
             self.metrics.observe(Key::new(exchange, Some(response.status())), exchange.started().elapsed());

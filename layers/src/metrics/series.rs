@@ -13,6 +13,10 @@ use crate::kernel::Exchange;
 pub(super) const BOUNDS: [f64; 15] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
+/// What the label of a method can be.
+pub(super) const METHODS: [&str; 10] =
+    ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT", "TRACE", "OTHER"];
+
 /// Which histogram a request belongs to. All of it is known to the program: a client can make up none of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Key {
@@ -65,17 +69,18 @@ impl Hash for Key {
 }
 
 fn label(method: &Method) -> &'static str {
+    let [get, post, put, delete, patch, head, options, connect, trace, other] = METHODS;
     match *method {
-        Method::GET => "GET",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::DELETE => "DELETE",
-        Method::PATCH => "PATCH",
-        Method::HEAD => "HEAD",
-        Method::OPTIONS => "OPTIONS",
-        Method::CONNECT => "CONNECT",
-        Method::TRACE => "TRACE",
-        _ => "OTHER",
+        Method::GET => get,
+        Method::POST => post,
+        Method::PUT => put,
+        Method::DELETE => delete,
+        Method::PATCH => patch,
+        Method::HEAD => head,
+        Method::OPTIONS => options,
+        Method::CONNECT => connect,
+        Method::TRACE => trace,
+        _ => other,
     }
 }
 

@@ -169,6 +169,29 @@ async fn a_stream_that_never_got_its_head_was_never_open() {
     );
 }
 
+#[tokio::test]
+async fn a_denial_is_counted_for_whoever_refused() {
+    let metrics = HttpMetrics::new();
+    let denied = |stop: bool| {
+        Next::new(move |request: Request| {
+            if stop {
+                request.exchange().set_stopped("only-admins".into(), StatusCode::FORBIDDEN);
+            }
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::FORBIDDEN;
+            Call::Ready(response)
+        })
+    };
+    assert_line(&metrics, "# TYPE authz_denials counter");
+    run(&measured(&metrics, denied(true)), "GET", Some("/x")).await;
+    run(&measured(&metrics, denied(true)), "GET", Some("/x")).await;
+    run(&measured(&metrics, denied(false)), "GET", Some("/x")).await;
+    run(&measured(&metrics, handler(async |_| Response::new(Body::empty()))), "GET", Some("/x")).await;
+    assert_line(&metrics, r#"authz_denials_total{layer="only-admins"} 2"#);
+    assert_line(&metrics, r#"authz_denials_total{layer="handler"} 1"#);
+    assert_eq!(scrape(&metrics).iter().filter(|line| line.starts_with("authz_denials_total")).count(), 2);
+}
+
 #[test]
 fn a_server_without_metrics_is_told_so() {
     let error = prepare::<Spec>("", &Resources::new(), &mut States::default()).unwrap_err();

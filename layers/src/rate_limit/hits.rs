@@ -4,6 +4,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use crate::kernel::{MetricLabel, MetricSpec};
+
 /// `rate_limit_hits_total{type}`: how often each limit was hit. Lent by the host, which registers it.
 #[derive(Clone, Debug, Default)]
 pub struct RateLimitHits {
@@ -18,14 +20,19 @@ struct ByType {
     r#type: String,
 }
 
+// === impl RateLimitHits ===
+
 impl RateLimitHits {
+    /// What [`register`](Self::register) adds.
+    pub const METRIC: MetricSpec = MetricSpec::counter(
+        "rate_limit_hits",
+        &[MetricLabel::named("type", "the limit's name in `pipeline.toml`")],
+        "Requests over a limit, whether they were refused or the limit only observes",
+    );
+
     /// Adds the figure to a registry.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register(
-            "rate_limit_hits",
-            "Requests over a limit, by the limit's name",
-            self.family.clone(),
-        );
+        const { &Self::METRIC }.register(registry, self.family.clone());
     }
 
     pub(super) fn of(&self, name: &str) -> Counter {

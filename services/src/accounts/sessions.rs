@@ -9,6 +9,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::lockout::{earlier, later};
+use super::revocation::Revocation;
 use super::session_cache::Generation;
 use super::users::User;
 use super::{Accounts, detached};
@@ -176,7 +177,7 @@ impl Accounts {
             };
             accounts.record_end(&mut transaction, &actor, "session.sign_out", id).await?;
             transaction.commit().await?;
-            accounts.ended(id);
+            accounts.ended(id, Revocation::SignOut);
             Ok(())
         })
         .await
@@ -206,7 +207,7 @@ impl Accounts {
             }
             accounts.record_end(&mut transaction, &actor, "session.end", id).await?;
             transaction.commit().await?;
-            accounts.ended(id);
+            accounts.ended(id, Revocation::User);
             Ok(())
         })
         .await
@@ -255,15 +256,15 @@ impl Accounts {
     }
 
     /// To be called once the end of a session is committed.
-    pub(super) fn ended(&self, session: Uuid) {
+    pub(super) fn ended(&self, session: Uuid, reason: Revocation) {
         self.0.sessions.forget(session);
-        self.0.figures.revoked(1);
+        self.0.figures.revoked(reason, 1);
     }
 
     /// To be called once the end of all sessions of a user is committed.
-    pub(super) fn all_ended(&self, user: Uuid, sessions: u64) {
+    pub(super) fn all_ended(&self, user: Uuid, sessions: u64, reason: Revocation) {
         self.0.sessions.forget_user(user);
-        self.0.figures.revoked(sessions);
+        self.0.figures.revoked(reason, sessions);
     }
 
     /// Sessions not used since then are over.

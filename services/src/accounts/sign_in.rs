@@ -7,6 +7,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::lockout::{self, Reservation, Subject};
+use super::revocation::Revocation;
 use super::sessions::SignedIn;
 use super::users::{User, check_new_password};
 use super::{Accounts, detached, email};
@@ -244,7 +245,7 @@ impl Accounts {
         audit::record(&mut transaction, now, &acting(actor, &signed_in.user), entry).await?;
         transaction.commit().await?;
         if let Some(session) = replaced {
-            self.ended(session);
+            self.ended(session, Revocation::Replaced);
         }
         self.0.figures.created();
         Ok(Ok(signed_in))
@@ -272,7 +273,7 @@ impl Accounts {
         entry.after = Some(json!({ "sessions_ended": ended, "session": signed_in.session.id }));
         audit::record(&mut transaction, now, actor, entry).await?;
         transaction.commit().await?;
-        self.all_ended(signed_in.user.id, ended);
+        self.all_ended(signed_in.user.id, ended, Revocation::PasswordChanged);
         self.0.figures.created();
         Ok(signed_in)
     }

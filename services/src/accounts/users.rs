@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::email_domain::Delivery;
 use super::password_rules::check_password;
+use super::revocation::Revocation;
 use super::{Accounts, detached, email, lockout};
 use crate::actor::{Actor, Identity, Role};
 use crate::audit::{self, Entry};
@@ -114,7 +115,7 @@ impl Accounts {
             entry.after = Some(json!({ "sessions_ended": ended }));
             audit::record(&mut transaction, now, &actor, entry).await?;
             transaction.commit().await?;
-            accounts.all_ended(user.id, ended);
+            accounts.all_ended(user.id, ended, Revocation::PasswordSet);
             user.updated_at = now;
             Ok(user)
         })

@@ -114,7 +114,7 @@ async fn signing_out_ends_the_session_at_once() {
     let rows = fixture.audit().await.len();
     fixture.accounts.sign_out(&actor, token).await.unwrap();
     assert_eq!(fixture.audit().await.len(), rows, "nothing happened the second time");
-    assert_eq!(fixture.accounts.figures().sessions_revoked, 1);
+    assert_eq!(fixture.accounts.figures().sessions_revoked, [1, 0, 0, 0, 0]);
 }
 
 #[tokio::test]
@@ -184,7 +184,9 @@ async fn what_is_over_is_neither_listed_nor_counted_and_gets_purged() {
     let accounts = &fixture.accounts;
     assert_eq!(accounts.sessions(first.user.id).await.unwrap(), [second.session]);
     assert_eq!(accounts.session_count().await.unwrap(), 1);
+    assert_eq!(accounts.figures().sessions_active, 2, "time ends a session; the purge notices");
     assert_eq!(accounts.purge().await.unwrap(), Purged { sessions: 1, failed_attempts: 0 });
+    assert_eq!(accounts.figures().sessions_active, 1);
     assert_eq!(fixture.count("SELECT COUNT(*) FROM sessions").await, 1);
     fixture.pass(24 * 60 * MINUTE);
     // Three accounts and the address they were tried from.
