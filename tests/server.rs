@@ -30,6 +30,8 @@ mod edge;
 mod evaluation;
 #[path = "server/hardening.rs"]
 mod hardening;
+#[path = "server/headers.rs"]
+mod headers;
 #[path = "server/limits.rs"]
 mod limits;
 #[path = "server/management.rs"]
