@@ -220,7 +220,7 @@ impl App {
 }
 
 fn service_options(settings: &Settings, figures: &Figures) -> Result<Options, StartError> {
-    let mut database = DatabaseOptions::new(DatabaseUrl::parse(&settings.database.url)?);
+    let mut database = DatabaseOptions::new(DatabaseUrl::parse(settings.database.url.reveal())?);
     database.statement_timeout = settings.database.statement_timeout.0;
     database.busy_timeout = settings.database.busy_timeout.0;
     database.readers = settings.database.readers;
@@ -253,10 +253,9 @@ async fn first_admin(
     if start.demo {
         return flagstone_services::demo::seed(services).await.map(Some).map_err(StartError::Demo);
     }
-    let credentials = (!settings.admin.password.is_empty()).then(|| AdminCredentials {
-        email: settings.admin.email.clone(),
-        password: settings.admin.password.clone(),
-    });
+    let password = settings.admin.password.reveal();
+    let credentials = (!password.is_empty())
+        .then(|| AdminCredentials { email: settings.admin.email.clone(), password: password.to_owned() });
     match services.accounts.ensure_first_admin(credentials).await.map_err(StartError::FirstAdmin)? {
         FirstAdmin::Present => {}
         FirstAdmin::Created(user) => tracing::info!(email = user.email, "made the first administrator"),
@@ -348,14 +347,6 @@ fn reachable(mut bound: std::net::SocketAddr) -> std::net::SocketAddr {
     bound
 }
 
-/// Settings of `--demo`: a throw-away database unless `DATABASE_URL` names one, and the rules of a developer's machine.
-pub(crate) fn for_demo(settings: &mut Settings, database_url: Option<&str>) {
-    settings.environment = flagstone_layers::kernel::Environment::Development;
-    if database_url.is_none() {
-        settings.database.url = "sqlite::temporary:".to_owned();
-    }
-}
-
 /// Checks settings and pipeline as a start would, without serving.
 pub(crate) fn check(loaded: &Loaded) -> Result<Pipeline, StartError> {
     struct Nobody;
@@ -368,9 +359,6 @@ pub(crate) fn check(loaded: &Loaded) -> Result<Pipeline, StartError> {
         }
     }
     let settings = &loaded.settings;
-    settings.listen()?;
-    settings.admin_listen()?;
-    DatabaseUrl::parse(&settings.database.url)?;
     let routes = flagstone_routes::specs();
     Table::new(routes.iter().map(|(spec, _)| spec))?;
     let (access, writer) =

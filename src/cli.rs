@@ -26,7 +26,7 @@ use std::{io::Write as _, path::PathBuf, process::ExitCode};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use flagstone_pipeline::{Format, Report};
 
-use crate::settings::{Loaded, environment_variables};
+use crate::settings::{Loaded, environment_names, environment_variables};
 
 /// A self-hosted feature-flag server whose hardening is a declared, proven, hot-reloaded pipeline.
 #[derive(Debug, Parser)]
@@ -165,7 +165,7 @@ fn show_report(report: &Report, format: ReportFormat) {
 
 /// Reads the settings, or says what is wrong with them.
 fn load_settings(config: &std::path::Path, format: ReportFormat) -> Result<Loaded, Exit> {
-    Loaded::read(config, &environment_variables()).map_err(|report| {
+    Loaded::read(config, &environment_names(), &environment_variables()).map_err(|report| {
         show_report(&report, format);
         Exit::Refused
     })

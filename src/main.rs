@@ -14,13 +14,25 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    // A `.env` beside the process is a convenience for development; without one nothing is missing.
-    let dotenv = dotenvy::dotenv();
+    let dotenv = dotenv();
     let arguments = cli::Arguments::parse();
-    if let Err(error) = dotenv
-        && !error.not_found()
-    {
-        return cli::fail(format_args!(".env cannot be read: {error}")).into();
+    if let Err(problem) = dotenv {
+        return cli::fail(problem).into();
     }
     arguments.run().into()
+}
+
+/// Adds what `.env` in the working directory says to the environment, which wins where it has a variable already.
+/// Without the file nothing is missing.
+fn dotenv() -> Result<(), String> {
+    match dotenvy::from_path(".env") {
+        Ok(()) => Ok(()),
+        Err(error) if error.not_found() => Ok(()),
+        Err(dotenvy::Error::Io(error)) => Err(format!(".env cannot be read: {error}")),
+        // What the line says may be a secret.
+        Err(_) => {
+            Err(".env cannot be read: each line is to be NAME=value; quote a value that holds blanks or #"
+                .to_owned())
+        }
+    }
 }

@@ -1,5 +1,10 @@
 //! `flagstone.toml` as types. Which setting takes which variable stands in the shipped file.
 
+mod checks;
+mod reference;
+mod secret;
+mod setting;
+
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -8,11 +13,15 @@ use std::{
 };
 
 use flagstone_layers::kernel::{Environment, List, Network, Size, Time};
-use flagstone_pipeline::{Report, SettingsSource, Variables, read_settings};
+use flagstone_pipeline::{Report, SettingsEnvironment, SettingsSource, Variables, read_settings};
 use http::Uri;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::{
+    reference::reference,
+    secret::{DatabaseAddress, Secret},
+};
 use crate::server::{
     activity::Timeouts, admin::AdminAddress, connection::Limits, proxy_protocol::ProxyProtocol,
 };
@@ -65,18 +74,25 @@ pub(crate) struct Server {
     /// nobody else may.
     pub(crate) proxy_protocol_from: List<Network>,
     /// The most open connections; further ones are closed at once.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub(crate) max_connections: usize,
     /// How long a request's head may take, from its first byte.
+    #[schemars(extend("x-minimum" = "100ms", "x-maximum" = "10m"))]
     pub(crate) header_timeout: Time,
     /// How long a connection may be silent. Longer than the proxy's, which else meets a connection that just closed.
+    #[schemars(extend("x-minimum" = "1s", "x-maximum" = "1h"))]
     pub(crate) idle_timeout: Time,
     /// How long a client may take nothing of an answer that waits for it.
+    #[schemars(extend("x-minimum" = "100ms", "x-maximum" = "10m"))]
     pub(crate) write_timeout: Time,
     /// The largest request head.
+    #[schemars(extend("x-minimum" = "8KiB", "x-maximum" = "1MiB"))]
     pub(crate) max_header_size: Size,
     /// The most headers in a request.
+    #[schemars(range(min = 8, max = 1_000))]
     pub(crate) max_headers: usize,
     /// The most concurrent requests on one HTTP/2 connection.
+    #[schemars(range(min = 1, max = 10_000))]
     pub(crate) max_http2_streams: u32,
 }
 
@@ -84,13 +100,16 @@ pub(crate) struct Server {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Database {
-    /// `sqlite:` and the path of a file.
-    pub(crate) url: String,
+    /// `sqlite:` and the path of a file, or `postgres://USER:PASSWORD@HOST:5432/DATABASE`.
+    pub(crate) url: DatabaseAddress,
     /// The longest wait for a connection and for a statement; afterwards the answer is 503.
+    #[schemars(extend("x-minimum" = "100ms", "x-maximum" = "5m"))]
     pub(crate) statement_timeout: Time,
     /// How long to wait for another process that holds SQLite's lock.
+    #[schemars(extend("x-minimum" = "0ms", "x-maximum" = "1m"))]
     pub(crate) busy_timeout: Time,
     /// Connections that only read.
+    #[schemars(range(min = 1, max = 64))]
     pub(crate) readers: usize,
 }
 
@@ -105,6 +124,7 @@ pub(crate) struct Log {
     /// The file that lines are added to; empty is standard output.
     pub(crate) file: String,
     /// What waits to be written at most; what comes beyond is dropped and counted, so that no request waits.
+    #[schemars(extend("x-minimum" = "64KiB", "x-maximum" = "1GiB"))]
     pub(crate) buffer: Size,
     /// The release, as every line says it; empty is this program's version.
     pub(crate) release: String,
@@ -123,14 +143,13 @@ pub(crate) enum LogFormat {
 }
 
 /// The first administrator (R8).
-#[derive(Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Admin {
     /// Their e-mail address.
     pub(crate) email: String,
-    /// Their password, a secret. Empty: a one-time set-up token is printed at the first start.
-    #[serde(skip_serializing)]
-    pub(crate) password: String,
+    /// Their password. Empty: a one-time set-up token is printed at the first start.
+    pub(crate) password: Secret,
 }
 
 /// People's accounts.
@@ -147,8 +166,10 @@ pub(crate) struct AccountSettings {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Sessions {
     /// A session ends after that long without a request.
+    #[schemars(extend("x-minimum" = "1m", "x-maximum" = "30d"))]
     pub(crate) idle: Time,
     /// A session ends that long after the sign-in.
+    #[schemars(extend("x-minimum" = "1m", "x-maximum" = "30d"))]
     pub(crate) lifetime: Time,
 }
 
@@ -157,6 +178,7 @@ pub(crate) struct Sessions {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Streams {
     /// How long without an event before a comment is sent.
+    #[schemars(extend("x-minimum" = "100ms", "x-maximum" = "5m"))]
     pub(crate) heartbeat: Time,
 }
 
@@ -165,8 +187,10 @@ pub(crate) struct Streams {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Shutdown {
     /// How long the server goes on after readiness began to fail, so that load balancers notice.
+    #[schemars(extend("x-minimum" = "0ms", "x-maximum" = "5m"))]
     pub(crate) pre_stop_delay: Time,
     /// How long all of the end may take from there.
+    #[schemars(extend("x-minimum" = "1s", "x-maximum" = "10m"))]
     pub(crate) deadline: Time,
 }
 
@@ -175,10 +199,14 @@ pub(crate) struct Shutdown {
 pub(crate) struct Loaded {
     /// The settings, with what the command line put over them.
     pub(crate) settings: Settings,
+    /// What is doubtful about them.
+    pub(crate) warnings: Report,
     /// The settings as they were read.
     read: Settings,
     folder: PathBuf,
     sources: Vec<PathBuf>,
+    /// The names of all variables.
+    names: Vec<String>,
     variables: Variables,
 }
 
@@ -193,12 +221,21 @@ pub(crate) struct BadSetting {
 // === impl Loaded ===
 
 impl Loaded {
-    /// Reads the settings of a configuration folder.
-    pub(crate) fn read(folder: &Path, variables: &Variables) -> Result<Self, Report> {
-        let loaded = read_settings::<Settings>(&folder.join(FILE), PREFIX, &overrides(), variables)?;
+    /// Reads the settings of a configuration folder. The names of all variables are asked for since one that is no
+    /// setting is a fault.
+    pub(crate) fn read(folder: &Path, names: &[String], variables: &Variables) -> Result<Self, Report> {
+        let environment = SettingsEnvironment { prefix: PREFIX, names, variables };
+        let loaded = read_settings(&folder.join(FILE), environment, checks::check)?;
         let (settings, sources) = (loaded.values, loaded.sources);
-        let read = settings.clone();
-        Ok(Self { settings, read, folder: folder.to_owned(), sources, variables: Arc::clone(variables) })
+        Ok(Self {
+            read: Settings::clone(&settings),
+            settings,
+            warnings: loaded.warnings,
+            folder: folder.to_owned(),
+            sources,
+            names: names.to_vec(),
+            variables: Arc::clone(variables),
+        })
     }
 
     /// The pipeline file.
@@ -214,20 +251,17 @@ impl SettingsSource for Loaded {
 
     fn changed(&self) -> Vec<String> {
         // A file that cannot be read at the moment changes nothing: it is read at the next start.
-        let Ok(now) = Self::read(&self.folder, &self.variables) else { return Vec::new() };
+        let Ok(now) = Self::read(&self.folder, &self.names, &self.variables) else { return Vec::new() };
         let mut changed = Vec::new();
         differences("", &shown(&self.read), &shown(&now.settings), &mut changed);
-        if self.read.admin.password != now.settings.admin.password {
-            changed.push("admin.password".to_owned());
+        let secrets = self.read.secrets().into_iter().zip(now.settings.secrets());
+        for ((name, before), (_, now)) in secrets {
+            if before != now && !changed.iter().any(|known| known == name) {
+                changed.push(name.to_owned());
+            }
         }
         changed
     }
-}
-
-/// The variables that override settings, by name.
-fn overrides() -> Vec<String> {
-    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    names.filter(|name| name.starts_with(PREFIX) && name.contains("__")).collect()
 }
 
 fn shown(settings: &Settings) -> serde_json::Value {
@@ -252,9 +286,19 @@ pub(crate) fn environment_variables() -> Variables {
     Arc::new(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
 }
 
+/// The names of the process's variables.
+pub(crate) fn environment_names() -> Vec<String> {
+    std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect()
+}
+
 // === impl Settings ===
 
 impl Settings {
+    /// What is shown redacted, in clear text.
+    fn secrets(&self) -> [(&'static str, &str); 2] {
+        [("admin.password", self.admin.password.reveal()), ("database.url", self.database.url.reveal())]
+    }
+
     /// Where to listen.
     pub(crate) fn listen(&self) -> Result<SocketAddr, BadSetting> {
         let bad = |problem| BadSetting { name: "server.listen", problem };
@@ -299,7 +343,7 @@ impl Settings {
                 idle: self.server.idle_timeout.0,
                 write: self.server.write_timeout.0,
             },
-            head_bytes: usize::try_from(self.server.max_header_size.0).unwrap_or(usize::MAX).max(8192),
+            head_bytes: usize::try_from(self.server.max_header_size.0).unwrap_or(usize::MAX),
             headers: self.server.max_headers,
             streams: self.server.max_http2_streams,
             proxy_protocol: ProxyProtocol::new(self.server.proxy_protocol_from.clone()),
@@ -347,7 +391,7 @@ impl Default for Server {
 impl Default for Database {
     fn default() -> Self {
         Self {
-            url: "sqlite:data/flagstone.db".to_owned(),
+            url: "sqlite:data/flagstone.db".into(),
             statement_timeout: seconds(5),
             busy_timeout: seconds(2),
             readers: 3,
@@ -371,13 +415,7 @@ impl Default for Log {
 impl Default for Admin {
     fn default() -> Self {
         let email = flagstone_services::accounts::AdminCredentials::DEFAULT_EMAIL.to_owned();
-        Self { email, password: String::new() }
-    }
-}
-
-impl std::fmt::Debug for Admin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Admin").field("email", &self.email).finish_non_exhaustive()
+        Self { email, password: Secret::default() }
     }
 }
 
@@ -402,3 +440,6 @@ impl Default for Shutdown {
 fn seconds(seconds: u64) -> Time {
     Time(Duration::from_secs(seconds))
 }
+
+#[cfg(test)]
+mod tests;

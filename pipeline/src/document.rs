@@ -103,7 +103,7 @@ impl Faults {
         self.sources.last().map_or(0, |source| source.base() + source.text().len() + 1)
     }
 
-    fn add_source(&mut self, path: &Path, text: String) -> usize {
+    pub(crate) fn add_source(&mut self, path: &Path, text: String) -> usize {
         let base = self.next_base();
         self.sources.push(Arc::new(Source::new(path, text, base)));
         base
@@ -129,8 +129,7 @@ impl Document {
         if text.trim_start_matches('\u{feff}').trim().is_empty() {
             let base = faults.add_source(path, String::new());
             let empty = Diagnostic::error("empty-file", &faults.at(base..base), "the file is empty");
-            faults
-                .push(empty.help("a pipeline begins with `version = 1`; was the file still being written?"));
+            faults.push(empty.help("was it still being written?"));
             return None;
         }
         let (table, errors) = DeTable::parse_recoverable(text);
@@ -148,11 +147,6 @@ impl Document {
     pub(crate) fn table(&self) -> DeTable<'_> {
         let (table, _) = DeTable::parse_recoverable(&self.text);
         rebase_table(table.into_inner(), self.base)
-    }
-
-    /// Where it ends, among the places of all files.
-    pub(crate) fn end(&self) -> usize {
-        self.base + self.text.len()
     }
 
     /// Where it begins.
@@ -198,7 +192,7 @@ pub(crate) fn read_main(path: &Path, faults: &mut Faults) -> Option<Vec<u8>> {
         Ok(bytes) => Some(bytes),
         Err(error) => {
             let base = faults.add_source(path, String::new());
-            faults.error(error.code(), base..base, format!("the pipeline file {error}"));
+            faults.error(error.code(), base..base, format!("the file {error}"));
             None
         }
     }
@@ -207,7 +201,7 @@ pub(crate) fn read_main(path: &Path, faults: &mut Faults) -> Option<Vec<u8>> {
 /// Says that the pipeline file is too large.
 pub(crate) fn too_large(path: &Path, faults: &mut Faults) {
     let base = faults.add_source(path, String::new());
-    faults.error("file-too-large", base..base, format!("the pipeline file {}", ReadError::TooLarge));
+    faults.error("file-too-large", base..base, format!("the file {}", ReadError::TooLarge));
 }
 
 /// Reads what a pipeline file includes: files beside it. They are watched even where they are missing.

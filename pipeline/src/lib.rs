@@ -43,7 +43,7 @@ pub use self::{
     pipeline::Pipeline,
     plan::{Plan, Planned, PlannedAlias, PlannedInstance, PlannedRoute, PlannedTest, Step, plan, plan_bytes},
     schema::schema,
-    settings::{Settings, read_settings},
+    settings::{Finding, Settings, SettingsEnvironment, read_settings},
     snapshot::Snapshot,
     status::{Draining, InstanceStatus, Reloads, Status},
     watch::{Watcher, Watching},

@@ -14,6 +14,8 @@ use toml::{
 pub(crate) struct Schemas {
     kinds: BTreeMap<&'static str, Value>,
     definitions: Map<String, Value>,
+    /// The whole file, where it is a host's settings.
+    root: Option<Value>,
 }
 
 /// What a value may be.
@@ -30,7 +32,7 @@ pub(crate) struct Accepts<'s> {
 
 /// The JSON schema (draft 07) of a pipeline file with these kinds of layer.
 pub fn schema(registry: &Registry) -> Value {
-    let Schemas { kinds, mut definitions } = Schemas::new(registry);
+    let Schemas { kinds, mut definitions, .. } = Schemas::new(registry);
     for definition in definitions.values_mut() {
         accept_references(definition);
     }
@@ -219,7 +221,7 @@ impl Schemas {
         let referring: Vec<_> =
             registry.iter().map(|layer| (layer.kind, (layer.schema)(&mut generator).to_value())).collect();
         let definitions = generator.take_definitions(true);
-        let mut schemas = Self { kinds: BTreeMap::new(), definitions };
+        let mut schemas = Self { kinds: BTreeMap::new(), definitions, root: None };
         for (kind, referring) in referring {
             let settings = schemas.follow(&referring).clone();
             schemas.kinds.insert(kind, settings);
@@ -227,14 +229,19 @@ impl Schemas {
         schemas
     }
 
-    /// The schemas of a host's own settings, with the one of the whole file.
-    pub(crate) fn of<T: JsonSchema>() -> (Self, Value) {
+    /// The schemas of a host's own settings.
+    pub(crate) fn of<T: JsonSchema>() -> Self {
         let mut generator: SchemaGenerator = SchemaSettings::draft07().into_generator();
         let referring = generator.subschema_for::<T>().to_value();
         let definitions = generator.take_definitions(true);
-        let schemas = Self { kinds: BTreeMap::new(), definitions };
-        let schema = schemas.follow(&referring).clone();
-        (schemas, schema)
+        let mut schemas = Self { kinds: BTreeMap::new(), definitions, root: None };
+        schemas.root = Some(schemas.follow(&referring).clone());
+        schemas
+    }
+
+    /// The schema of a host's settings.
+    pub(crate) fn root(&self) -> Option<&Value> {
+        self.root.as_ref()
     }
 
     /// The keys of a table that has a fixed set of them.
@@ -304,6 +311,32 @@ impl Schemas {
             accepts.items = accepts.items.or(schema.get("items"));
         });
         accepts
+    }
+
+    /// Whether a value must not be shown: JSON schema calls it `writeOnly`.
+    pub(crate) fn is_secret(&self, schema: &Value) -> bool {
+        let mut secret = false;
+        self.visit(schema, DEEPEST, &mut |schema| {
+            secret |= schema.get("writeOnly").and_then(Value::as_bool).unwrap_or_default();
+        });
+        secret
+    }
+
+    /// What to write for a value. None where the type says that itself, as durations and sizes do.
+    pub(crate) fn remedy(&self, schema: &Value) -> Option<String> {
+        let variants = self.variants(schema);
+        if !variants.is_empty() {
+            return Some(format!("write `{}`", variants.join("` or `")));
+        }
+        let accepts = self.accepts(schema);
+        if accepts.integer && accepts.string {
+            return None;
+        }
+        let limit = |key: &str| schema.get(key).filter(|limit| limit.is_number());
+        Some(match (limit("minimum"), limit("maximum")) {
+            (Some(least), Some(most)) => format!("write {} from {least} to {most}", accepts.describe()),
+            _ => format!("write {}", accepts.describe()),
+        })
     }
 
     /// Values of a setting of numbers, truths, named alternatives or lists. None where a text could be anything.

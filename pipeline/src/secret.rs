@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use serde_json::Value;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -19,7 +20,8 @@ impl Secrets {
     /// Keeps a text out of print: as it is, as it is quoted, and the parts of it where it is a list.
     pub(crate) fn add(&mut self, text: &str) {
         let parts = text.split([',', '\n']).map(str::trim);
-        for part in std::iter::once(text).chain(parts) {
+        let passwords = passwords_of_urls(text).into_iter().filter_map(|span| text.get(span));
+        for part in std::iter::once(text).chain(parts).chain(passwords) {
             let quoted = part.escape_debug().to_string();
             for text in [part.to_owned(), quoted] {
                 if !text.is_empty() && !self.0.contains(&text) {
@@ -66,8 +68,8 @@ fn replace_word(text: &str, word: &str) -> String {
     replaced + rest
 }
 
-/// Whether a key's string value is to be masked where the file is shown.
-fn looks_secret(key: &str) -> bool {
+/// Whether a key's string value is to be masked where the file is shown, or a variable's name is one of a secret.
+pub(crate) fn looks_secret(key: &str) -> bool {
     const WORDS: &[&str] = &[
         "apikey",
         "authorization",
@@ -95,7 +97,10 @@ fn is_key(word: &str) -> bool {
 
 /// The text with strings that look like secrets masked, byte for byte. Those strings are kept out of messages too.
 pub(crate) fn mask(text: &str, table: &DeTable<'_>, schemas: &Schemas, secrets: &mut Secrets) -> String {
-    let mut found = Found { spans: Vec::new(), secrets };
+    let mut found = Found { text, spans: Vec::new(), secrets };
+    if let Some(settings) = schemas.root() {
+        found.settings(table, schemas, settings);
+    }
     for (key, value) in table {
         let entries: Vec<_> = match value.get_ref() {
             // The strings of a chain are the names of layers.
@@ -120,7 +125,31 @@ pub(crate) fn mask(text: &str, table: &DeTable<'_>, schemas: &Schemas, secrets: 
     for span in found.spans {
         cover(&mut masked, span);
     }
+    for span in passwords_of_urls(text) {
+        secrets.add(text.get(span.clone()).unwrap_or_default());
+        cover(&mut masked, span);
+    }
     String::from_utf8(masked).unwrap_or_default()
+}
+
+/// Where URLs hold passwords: `scheme://user:password@host`, `scheme://host/path?password=…`.
+fn passwords_of_urls(text: &str) -> Vec<Range<usize>> {
+    const PARAMETER: &str = "password=";
+    let mut found = Vec::new();
+    for (scheme, _) in text.match_indices("://") {
+        let start = scheme + 3;
+        let rest = text.get(start..).unwrap_or_default();
+        let rest = rest.split([' ', '\t', '\r', '\n', '"', '\'']).next().unwrap_or_default();
+        if let Some((login, _)) = rest.rsplit_once('@')
+            && let Some(colon) = login.find(':')
+        {
+            found.push(start + colon + 1..start + login.len());
+        }
+        if let Some(at) = rest.find(PARAMETER) {
+            found.push(start + at + PARAMETER.len()..start + rest.len());
+        }
+    }
+    found
 }
 
 fn kind_of<'t>(table: &'t DeTable<'_>, layer: &str) -> Option<&'t str> {
@@ -129,11 +158,28 @@ fn kind_of<'t>(table: &'t DeTable<'_>, layer: &str) -> Option<&'t str> {
 }
 
 struct Found<'s> {
+    text: &'s str,
     spans: Vec<Range<usize>>,
     secrets: &'s mut Secrets,
 }
 
 impl Found<'_> {
+    /// A host's settings, one level of sections deep.
+    fn settings(&mut self, table: &DeTable<'_>, schemas: &Schemas, schema: &Value) {
+        for (key, value) in table {
+            let property = schemas.property(schema, key.get_ref());
+            match (value.get_ref(), property) {
+                (DeValue::Table(section), Some(schema)) if !schemas.keys_of(schema).is_empty() => {
+                    self.settings(section, schemas, schema);
+                }
+                _ => {
+                    let declared = property.is_some_and(|schema| schemas.is_secret(schema));
+                    self.value(value, declared || looks_secret(key.get_ref()));
+                }
+            }
+        }
+    }
+
     /// `declared` tells whether a setting belongs to a layer's own vocabulary: `key` is what a limit counts by.
     fn fields(&mut self, table: &DeTable<'_>, declared: impl Fn(&str) -> bool) {
         for (key, value) in table {
@@ -159,6 +205,12 @@ impl Found<'_> {
                     let named = matches!(key.get_ref().as_ref(), "env" | "file");
                     self.value(value, (secret && !named) || looks_secret(key.get_ref()));
                 }
+            }
+            // A password of digits is one too.
+            _ if secret => {
+                let text = self.text.get(value.span()).unwrap_or_default();
+                self.spans.push(value.span());
+                self.secrets.add(text);
             }
             _ => {}
         }
@@ -189,6 +241,9 @@ pub(crate) fn mask_text(text: &str) -> String {
             .unwrap_or(line - quote);
         cover(&mut masked, from + quote..from + quote + end);
         from += quote + end;
+    }
+    for span in passwords_of_urls(text) {
+        cover(&mut masked, span);
     }
     String::from_utf8(masked).unwrap_or_default()
 }

@@ -1,13 +1,13 @@
 //! A host's own settings file: the same values, places and diagnostics as a pipeline's.
 
 use std::{
+    collections::BTreeSet,
     ops::Range,
     path::{Path, PathBuf},
 };
 
 use schemars::JsonSchema;
 use serde::de::{DeserializeOwned, IntoDeserializer};
-use serde_json::Value;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -15,10 +15,10 @@ use toml::{
 
 use crate::{
     Report, Variables,
-    diagnostic::{Diagnostic, did_you_mean},
+    diagnostic::{Diagnostic, Severity, did_you_mean},
     document::{self, Document, Faults},
     schema::Schemas,
-    value::{Resolved, Resolver},
+    value::{FILE_SUFFIX, Resolved, Resolver},
 };
 
 /// Settings that were read.
@@ -28,6 +28,32 @@ pub struct Settings<T> {
     pub values: T,
     /// The files they come from: the settings file and those its values name.
     pub sources: Vec<PathBuf>,
+    /// What is doubtful about them.
+    pub warnings: Report,
+}
+
+/// What a host has to say about a value whose type is right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The setting: `server.listen`.
+    pub setting: String,
+    /// Whether it stops the settings.
+    pub severity: Severity,
+    /// What is wrong, to be read after the setting's name: "`x` is no address".
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+/// What is read from, beside the file.
+#[derive(Clone, Copy)]
+pub struct SettingsEnvironment<'e> {
+    /// What the names of variables begin with that set a value whatever the file says.
+    pub prefix: &'e str,
+    /// All variables there are, by name.
+    pub names: &'e [String],
+    /// How they are looked up.
+    pub variables: &'e Variables,
 }
 
 /// A value that a variable sets whatever the file says: `{ env = "…" }` in its place.
@@ -35,78 +61,154 @@ struct Override {
     section: String,
     key: String,
     toml: String,
+    place: Range<usize>,
 }
 
+/// A setting's name; one outside a section has an empty section.
+type Name = (String, String);
+
 /// Reads a settings file of one level of sections. A variable `<prefix><SECTION>__<KEY>` sets a value whatever the file
-/// says; one whose section and key are unknown is a fault, as a misspelt key in the file is.
+/// says, and `<prefix><SECTION>__<KEY>_FILE` names a file with it; one whose section and key are unknown is a fault, as a
+/// misspelt key in the file is. `check` is asked once all values are of their types.
 ///
 /// # Errors
 /// All faults at once.
 pub fn read_settings<T: DeserializeOwned + JsonSchema>(
     path: &Path,
-    prefix: &str,
-    set: &[String],
-    variables: &Variables,
+    environment: SettingsEnvironment<'_>,
+    check: impl FnOnce(&T) -> Vec<Finding>,
 ) -> Result<Settings<T>, Report> {
     let mut faults = Faults::default();
-    let settings = read(path, prefix, set, variables, &mut faults);
+    let settings = read(path, environment, check, &mut faults);
+    let failed = faults.has_errors();
+    let found = Report::from(faults.finish().0);
     match settings {
-        Some(settings) if !faults.has_errors() => Ok(settings),
-        _ => Err(Report { diagnostics: faults.finish().0 }),
+        Some((values, sources)) if !failed => Ok(Settings { values, sources, warnings: found }),
+        _ => Err(found),
     }
 }
 
 fn read<T: DeserializeOwned + JsonSchema>(
     path: &Path,
-    prefix: &str,
-    set: &[String],
-    variables: &Variables,
+    environment: SettingsEnvironment<'_>,
+    check: impl FnOnce(&T) -> Vec<Finding>,
     faults: &mut Faults,
-) -> Option<Settings<T>> {
-    let (schemas, schema) = Schemas::of::<T>();
+) -> Option<(T, Vec<PathBuf>)> {
+    let schemas = Schemas::of::<T>();
     let bytes = document::read_main(path, faults)?;
     let document = Document::new(path, &bytes, &schemas, faults)?;
-    let overrides = overrides(prefix, set, &schemas, &schema, &document, faults);
-    let mut table = document.table();
-    // Each stands at a place of its own behind the file's end, since values are known by their places.
-    for (index, value) in overrides.iter().enumerate() {
-        put(&mut table, value, document.end() + index);
-    }
+    let known = names(&schemas);
+    let overrides = overrides(environment, &known, faults);
+    let table = || {
+        let mut table = document.table();
+        overrides.iter().for_each(|value| put(&mut table, value));
+        table
+    };
+    let written = table();
     let folder = path.parent().unwrap_or(Path::new(""));
-    let resolved = Resolved::default();
+    let (variables, resolved) = (environment.variables, Resolved::default());
     let mut resolver = Resolver { schemas: &schemas, variables, folder, faults, resolved };
-    resolver.table(&table, Some(&schema));
+    resolver.table(&written, schemas.root());
     let resolved = resolver.resolved;
-    if faults.has_errors() {
-        return None;
+    let mut refused: Vec<Name> = Vec::new();
+    // What is refused is left out of the next attempt, so that one fault does not hide the others.
+    let values = loop {
+        let mut table = table();
+        refused.iter().for_each(|name| take_out(&mut table, name));
+        let root = Spanned::new(document.start(), resolved.substitute(table));
+        let error = match T::deserialize(root.into_deserializer()) {
+            Ok(values) => break values,
+            Err(error) => error,
+        };
+        let place = error.span().unwrap_or_else(|| document.start());
+        let name = name_at(&written, place.start, &known);
+        // What could not be resolved has been said; that a setting is missing may be because it was refused.
+        let follows = !refused.is_empty() && name.is_none();
+        if !follows && !faults.unresolved.contains(&place.start) {
+            refuse(&error, place, name.as_ref(), &resolved, &schemas, faults);
+        }
+        refused.push(name.filter(|name| !refused.contains(name))?);
+    };
+    if !faults.has_errors() {
+        for finding in check(&values) {
+            say(finding, &written, &resolved, document.start(), faults);
+        }
     }
-    let root = Spanned::new(document.start(), resolved.substitute(table));
-    let values = T::deserialize(root.into_deserializer())
-        .map_err(|error| refuse(&error, &document, &schemas, &schema, faults))
-        .ok()?;
     let files = resolved.files.into_iter().map(|(path, _)| path);
-    Some(Settings { values, sources: std::iter::once(path.to_owned()).chain(files).collect() })
+    Some((values, std::iter::once(path.to_owned()).chain(files).collect()))
 }
 
+/// Says what the type of a setting does not take.
 fn refuse(
     error: &toml::de::Error,
-    document: &Document,
+    place: Range<usize>,
+    name: Option<&Name>,
+    resolved: &Resolved,
     schemas: &Schemas,
-    schema: &Value,
     faults: &mut Faults,
 ) {
-    let span: Range<usize> = error.span().unwrap_or_else(|| document.start());
-    let diagnostic = Diagnostic::error("settings", &faults.at(span), error.message());
-    let unknown = error.message().strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
-    let names = names(schemas, schema);
-    let known =
-        names.iter().map(|(_, key)| key.as_str()).chain(names.iter().map(|(section, _)| section.as_str()));
-    faults.push(diagnostic.help_if(unknown.and_then(|unknown| did_you_mean(unknown, known))));
+    let location = faults.at(place.clone());
+    let Some(name) = name else {
+        faults.push(Diagnostic::error("settings", &location, error.message()));
+        return;
+    };
+    let known = names(schemas);
+    if !known.contains(name) && !known.iter().any(|(section, _)| name.0.is_empty() && *section == name.1) {
+        let message = format!("there is no setting `{}`", dotted(name));
+        let unknown = Diagnostic::error("unknown-setting", &location, message);
+        faults.push(unknown.help_if(meant(name, &known)));
+        return;
+    }
+    let origin = origin(resolved, place.start);
+    let message = format!("`{}`: {}{origin}", dotted(name), error.message());
+    let help = property(schemas, name).and_then(|schema| schemas.remedy(schema));
+    faults.push(Diagnostic::error("settings", &location, message).help_if(help));
 }
 
-/// All (section, key) pairs; a key outside a section has an empty one.
-fn names(schemas: &Schemas, schema: &Value) -> Vec<(String, String)> {
+/// Says what the host finds wrong with a setting, where its value comes from.
+fn say(
+    finding: Finding,
+    written: &DeTable<'_>,
+    resolved: &Resolved,
+    otherwise: Range<usize>,
+    faults: &mut Faults,
+) {
+    let (section, key) = finding.setting.split_once('.').unwrap_or(("", &finding.setting));
+    let place = value_of(written, section, key).map_or(otherwise, Spanned::span);
+    let message = format!("`{}`: {}{}", finding.setting, finding.message, origin(resolved, place.start));
+    let location = faults.at(place);
+    let diagnostic = match finding.severity {
+        Severity::Error => Diagnostic::error("settings", &location, message),
+        Severity::Warning => Diagnostic::warning("settings", &location, message),
+    };
+    faults.push(diagnostic.help_if(finding.help));
+}
+
+/// What gave a value, as an addition to what is said of it.
+fn origin(resolved: &Resolved, start: usize) -> String {
+    resolved.origin(start).map(|origin| format!(" ({origin})")).unwrap_or_default()
+}
+
+fn dotted((section, key): &Name) -> String {
+    if section.is_empty() { key.clone() } else { format!("{section}.{key}") }
+}
+
+/// The setting that an unknown name was probably meant to be.
+fn meant(name: &Name, known: &[Name]) -> Option<String> {
+    let (section, key) = name;
+    let beside = known.iter().filter(|(of, _)| of == section).map(|(_, key)| key.as_str());
+    let sections: BTreeSet<&str> = known.iter().map(|(section, _)| section.as_str()).collect();
+    let sections = sections.into_iter().filter(|_| section.is_empty());
+    did_you_mean(key, beside.chain(sections)).or_else(|| {
+        let elsewhere = known.iter().find(|(_, known)| known == key)?;
+        Some(format!("did you mean `{}`?", dotted(elsewhere)))
+    })
+}
+
+/// All settings.
+fn names(schemas: &Schemas) -> Vec<Name> {
     let mut names = Vec::new();
+    let Some(schema) = schemas.root() else { return names };
     for section in schemas.keys_of(schema) {
         let Some(inner) = schemas.property(schema, &section) else { continue };
         let keys = schemas.keys_of(inner);
@@ -119,52 +221,117 @@ fn names(schemas: &Schemas, schema: &Value) -> Vec<(String, String)> {
     names
 }
 
-fn overrides(
-    prefix: &str,
-    set: &[String],
-    schemas: &Schemas,
-    schema: &Value,
-    document: &Document,
-    faults: &mut Faults,
-) -> Vec<Override> {
-    let known: Vec<(String, (String, String))> = names(schemas, schema)
-        .into_iter()
-        .map(|(section, key)| {
-            let joined = if section.is_empty() { key.clone() } else { format!("{section}__{key}") };
-            (format!("{prefix}{}", joined.to_uppercase()), (section, key))
-        })
+fn property<'s>(schemas: &'s Schemas, (section, key): &Name) -> Option<&'s serde_json::Value> {
+    let root = schemas.root()?;
+    let of = if section.is_empty() { root } else { schemas.property(root, section)? };
+    schemas.property(of, key)
+}
+
+/// The values that variables set. They stand in a text of their own, a line for each variable.
+fn overrides(environment: SettingsEnvironment<'_>, known: &[Name], faults: &mut Faults) -> Vec<Override> {
+    let SettingsEnvironment { prefix, names, .. } = environment;
+    let known: Vec<(String, &Name)> = known
+        .iter()
+        .map(|name| (format!("{prefix}{}", dotted(name).replace('.', "__").to_uppercase()), name))
         .collect();
-    let mut overrides = Vec::new();
+    let set: BTreeSet<&str> =
+        names.iter().map(String::as_str).filter(|name| name.starts_with(prefix)).collect();
+    if set.is_empty() {
+        return Vec::new();
+    }
+    let mut text = String::new();
+    let mut lines = Vec::new();
     for variable in set {
-        match known.iter().find(|(name, _)| name == variable) {
-            Some((_, (section, key))) => overrides.push(Override {
+        lines.push((variable, text.len()..text.len() + variable.len()));
+        text.push_str(variable);
+        text.push('\n');
+    }
+    let base = faults.add_source(Path::new("environment"), text);
+    let mut overrides: Vec<Override> = Vec::new();
+    for (variable, line) in lines {
+        let place = line.start + base..line.end + base;
+        let find = |variable: &str| known.iter().find(|(name, _)| name == variable);
+        let naming_a_file = || variable.strip_suffix(FILE_SUFFIX).and_then(find);
+        match find(variable).or_else(naming_a_file) {
+            // Both of a variable and the one that names a file are looked up for one value.
+            Some((_, (section, key)))
+                if overrides.iter().any(|other| (&other.section, &other.key) == (section, key)) => {}
+            Some((variable, (section, key))) => overrides.push(Override {
                 section: section.clone(),
                 key: key.clone(),
                 toml: format!("{{ env = \"{variable}\" }}"),
+                place,
             }),
-            None => {
-                let message = format!("the environment variable `{variable}` is no setting");
-                let location = faults.at(document.start());
-                let help = did_you_mean(variable, known.iter().map(|(name, _)| name.as_str()));
-                faults.push(Diagnostic::error("unknown-variable", &location, message).help_if(help));
-            }
+            None => unknown(variable, place, &known, faults),
         }
     }
     overrides
 }
 
+/// A variable that is no setting. Without the two underscores it may be somebody else's, as those that an orchestrator
+/// makes for a service of the same name are: then it is only a doubt, where it is close to a setting's.
+fn unknown(variable: &str, place: Range<usize>, known: &[(String, &Name)], faults: &mut Faults) {
+    let location = faults.at(place);
+    let message = format!("the environment variable `{variable}` is no setting");
+    let help = did_you_mean(variable, known.iter().map(|(name, _)| name.as_str()));
+    if variable.contains("__") {
+        faults.push(Diagnostic::error("unknown-variable", &location, message).help_if(help));
+    } else if let Some(help) = help {
+        faults.push(Diagnostic::warning("unknown-variable", &location, message).help(help));
+    }
+}
+
+fn value_of<'t, 'a>(table: &'t DeTable<'a>, section: &str, key: &str) -> Option<&'t Spanned<DeValue<'a>>> {
+    match section {
+        "" => table.get(key),
+        section => table.get(section)?.get_ref().as_table()?.get(key),
+    }
+}
+
+/// The setting in whose key or value a byte stands.
+fn name_at(table: &DeTable<'_>, byte: usize, known: &[Name]) -> Option<Name> {
+    let covers = |key: &Spanned<_>, value: &Spanned<DeValue<'_>>| {
+        let (key, value): (Range<usize>, _) = (Spanned::span(key), value.span());
+        key.contains(&byte) || value.contains(&byte)
+    };
+    for (key, value) in table {
+        let section = value.get_ref().as_table();
+        let section = section.filter(|_| known.iter().any(|(section, _)| section == key.get_ref()));
+        for (inner, value) in section.into_iter().flatten() {
+            if covers(inner, value) {
+                return Some((key.get_ref().to_string(), inner.get_ref().to_string()));
+            }
+        }
+        if covers(key, value) {
+            return Some((String::new(), key.get_ref().to_string()));
+        }
+    }
+    None
+}
+
+fn take_out(table: &mut DeTable<'_>, (section, key): &Name) {
+    if section.is_empty() {
+        table.remove(key.as_str());
+    } else if let Some(DeValue::Table(section)) = table.get_mut(section.as_str()).map(Spanned::get_mut) {
+        section.remove(key.as_str());
+    }
+}
+
 /// Puts a value over what the file says.
-fn put<'a>(table: &mut DeTable<'a>, value: &'a Override, place: usize) {
+fn put<'a>(table: &mut DeTable<'a>, value: &'a Override) {
     let Ok(parsed) = DeValue::parse(&value.toml) else { return };
-    let parsed = Spanned::new(place..place, parsed.into_inner());
-    let key = Spanned::new(place..place, value.key.as_str().into());
+    let at = || value.place.clone();
+    let parsed = Spanned::new(at(), parsed.into_inner());
+    let key = Spanned::new(at(), value.key.as_str().into());
     if value.section.is_empty() {
         table.insert(key, parsed);
         return;
     }
     if !table.contains_key(value.section.as_str()) {
-        let section = Spanned::new(place..place, value.section.as_str().into());
-        table.insert(section, Spanned::new(place..place, DeValue::Table(DeTable::new())));
+        // Not where the value begins, which would make the table the reference that stands there.
+        let at = || value.place.end..value.place.end;
+        let section = Spanned::new(at(), value.section.as_str().into());
+        table.insert(section, Spanned::new(at(), DeValue::Table(DeTable::new())));
     }
     if let Some(DeValue::Table(section)) = table.get_mut(value.section.as_str()).map(Spanned::get_mut) {
         section.insert(key, parsed);
@@ -202,9 +369,10 @@ mod tests {
         std::fs::write(&path, text).unwrap();
         let values: HashMap<String, String> =
             variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let set: Vec<String> = values.keys().filter(|name| name.starts_with("APP_")).cloned().collect();
-        let lookup: Variables = Arc::new(move |name| values.get(name).cloned());
-        read_settings::<Example>(&path, "APP_", &set, &lookup).map(|settings| settings.values).map_err(
+        let names: Vec<String> = values.keys().cloned().collect();
+        let variables: Variables = Arc::new(move |name| values.get(name).cloned());
+        let environment = SettingsEnvironment { prefix: "APP_", names: &names, variables: &variables };
+        read_settings::<Example>(&path, environment, |_| Vec::new()).map(|settings| settings.values).map_err(
             |report| {
                 let lines = report.diagnostics.iter().map(|found| {
                     format!(

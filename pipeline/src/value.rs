@@ -1,4 +1,7 @@
 //! Values that come from the environment (`{ env = "X", default = … }`) or from a file (`{ file = "path" }`).
+//!
+//! Whatever variable `X` is bound, `X_FILE` may be set in its place: the path of a file that holds the value, relative to
+//! the working directory.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +20,11 @@ use crate::{
     diagnostic::{Diagnostic, did_you_mean},
     document::{self, Faults},
     schema::{Accepts, Schemas},
+    secret,
 };
+
+/// What is added to a variable's name for the one that names a file with its value.
+pub(crate) const FILE_SUFFIX: &str = "_FILE";
 
 /// What the references of a pipeline file stand for, by where they begin.
 #[derive(Default)]
@@ -118,18 +125,28 @@ impl Resolver<'_> {
             }
         }
         let (text, origin) = match (table.get("env"), table.get("file")) {
-            (Some(names), _) => match self.variable(value, names, table.contains_key("default"))? {
-                Some(found) => found,
-                None => return sound.then_some(Resolution::Default),
-            },
-            (None, Some(file)) => self.file(file)?,
+            (Some(names), _) => {
+                let is_secret = schema.is_some_and(|schema| self.schemas.is_secret(schema));
+                match self.variable(value, names, table.contains_key("default"), is_secret)? {
+                    Some(found) => found,
+                    None => return sound.then_some(Resolution::Default),
+                }
+            }
+            (None, Some(file)) => {
+                self.file(file, schema.is_some_and(|schema| self.schemas.is_secret(schema)))?
+            }
             (None, None) => return None,
         };
         if !sound {
             return None;
         }
         let accepts = schema.map(|schema| self.schemas.accepts(schema));
-        match self.convert(&text, accepts) {
+        let converted = self.convert(&text, accepts);
+        // Numbers that are numbers are no secrets, and messages that lack them say nothing.
+        if !matches!(converted, Some(Plain::Number(_) | Plain::Boolean(_))) {
+            self.faults.secrets.add(&text);
+        }
+        match converted {
             Some(value) => Some(Resolution::Given { value, origin }),
             None => {
                 let wanted = accepts.map_or("another value", |accepts| accepts.describe());
@@ -146,6 +163,7 @@ impl Resolver<'_> {
         value: &Spanned<DeValue<'_>>,
         names: &Spanned<DeValue<'_>>,
         has_default: bool,
+        is_secret: bool,
     ) -> Option<Option<(String, String)>> {
         let listed: Vec<_> = match names.get_ref() {
             DeValue::String(_) => vec![names],
@@ -165,11 +183,23 @@ impl Resolver<'_> {
             return None;
         };
         for name in &listed {
-            let found = (self.variables)(name);
-            self.resolved.variables.push(((*name).to_owned(), found.clone()));
-            if let Some(text) = found {
-                self.faults.secrets.add(&text);
-                return Some(Some((text, format!("the environment variable `{name}`"))));
+            let naming = format!("{name}{FILE_SUFFIX}");
+            match (self.look_up(name), self.look_up(&naming).filter(|path| !path.is_empty())) {
+                (Some(_), Some(_)) => {
+                    let message = format!("the environment variables `{name}` and `{naming}` are both set");
+                    let fault =
+                        Diagnostic::error("variable-set-twice", &self.faults.at(value.span()), message);
+                    self.faults.push(fault.help("unset one of them"));
+                    return None;
+                }
+                (Some(text), None) => {
+                    return Some(Some((text, format!("the environment variable `{name}`"))));
+                }
+                (None, Some(path)) => {
+                    let is_secret = is_secret || secret::looks_secret(name);
+                    return self.named_file(&naming, Path::new(&path), value.span(), is_secret).map(Some);
+                }
+                (None, None) => {}
             }
         }
         if has_default {
@@ -186,37 +216,70 @@ impl Resolver<'_> {
         None
     }
 
-    fn file(&mut self, file: &Spanned<DeValue<'_>>) -> Option<(String, String)> {
+    fn look_up(&mut self, name: &str) -> Option<String> {
+        let found = (self.variables)(name);
+        self.resolved.variables.push((name.to_owned(), found.clone()));
+        found
+    }
+
+    /// The text of the file that a variable names. The path is not said: it may be a secret in the wrong place.
+    fn named_file(
+        &mut self,
+        variable: &str,
+        path: &Path,
+        span: Range<usize>,
+        is_secret: bool,
+    ) -> Option<(String, String)> {
+        let origin = format!("the file that `{variable}` names");
+        let text = self.text_of(path, &origin, span.clone(), is_secret)?;
+        if text.is_empty() {
+            let fault = Diagnostic::error("file-empty", &self.faults.at(span), format!("{origin} is empty"));
+            self.faults.push(fault.help(format!("write the value into it, or unset `{variable}`")));
+            return None;
+        }
+        Some((text, origin))
+    }
+
+    fn file(&mut self, file: &Spanned<DeValue<'_>>, is_secret: bool) -> Option<(String, String)> {
         let Some(name) = file.get_ref().as_str().filter(|name| !name.is_empty()) else {
             self.faults.error("wrong-type", file.span(), "`file` is the path of a file");
             return None;
         };
-        let path = self.folder.join(name);
         let origin = format!("the file `{name}`");
-        let read = document::read(&path);
+        let text = self.text_of(&self.folder.join(name), &origin, file.span(), is_secret)?;
+        Some((text, origin))
+    }
+
+    /// A file's text without the line break at its end.
+    fn text_of(&mut self, path: &Path, origin: &str, span: Range<usize>, is_secret: bool) -> Option<String> {
+        let read = document::read(path);
         let bytes = read.as_ref().map(Clone::clone).unwrap_or_default();
-        if !self.resolved.files.iter().any(|(known, _)| *known == path) {
-            self.resolved.files.push((path, bytes));
+        if !self.resolved.files.iter().any(|(known, _)| known == path) {
+            self.resolved.files.push((path.to_owned(), bytes));
         }
         let bytes = match read {
             Ok(bytes) => bytes,
             Err(error) => {
-                self.faults.error(error.code(), file.span(), format!("{origin} {error}"));
+                self.faults.error(error.code(), span, format!("{origin} {error}"));
                 return None;
             }
         };
         let Ok(mut text) = String::from_utf8(bytes) else {
-            self.faults.error("not-utf8", file.span(), format!("{origin} is not UTF-8"));
+            self.faults.error("not-utf8", span, format!("{origin} is not UTF-8"));
             return None;
         };
+        if is_secret && everybody_may_read(path) {
+            let message = format!("everybody on this machine may read {origin}");
+            let doubt = Diagnostic::warning("secret-readable", &self.faults.at(span), message);
+            self.faults.push(doubt.help("let only the server's user read it, as `chmod 400` does"));
+        }
         if text.ends_with('\n') {
             text.pop();
             if text.ends_with('\r') {
                 text.pop();
             }
         }
-        self.faults.secrets.add(&text);
-        Some((text, origin))
+        Some(text)
     }
 
     /// The text as what the setting may be. A number wins over a text, so that a duration of `60000` is one.
@@ -320,6 +383,17 @@ impl Plain {
 /// Whether a table may be a reference. A table that is not written out begins where the first thing in it does.
 fn is_reference(table: &DeTable<'_>) -> bool {
     table.contains_key("env") || table.contains_key("file")
+}
+
+#[cfg(unix)]
+fn everybody_may_read(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o004 != 0)
+}
+
+#[cfg(not(unix))]
+fn everybody_may_read(_: &Path) -> bool {
+    false
 }
 
 /// What an environment can have a variable of: it is asked for nothing else.

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+pub use email::is_email;
 pub use email_domain::{EmailDomains, NoNameServers};
 pub use lockout::LockoutPolicy;
 pub use password_hasher::{HashingError, HashingOptions, PasswordHasher, Verdict};

@@ -24,7 +24,8 @@ impl Check {
         };
         match app::check(&loaded) {
             Ok(pipeline) => {
-                let diagnostics = pipeline.status().last_attempt.diagnostics.clone();
+                let mut diagnostics = loaded.warnings.diagnostics.clone();
+                diagnostics.extend(pipeline.status().last_attempt.diagnostics.iter().cloned());
                 if self.format == ReportFormat::Json || !diagnostics.is_empty() {
                     show_report(&Report { diagnostics }, self.format);
                 }
@@ -33,7 +34,8 @@ impl Check {
                 }
                 Exit::Done
             }
-            Err(StartError::Pipeline(report)) => {
+            Err(StartError::Pipeline(mut report)) => {
+                report.diagnostics.splice(0..0, loaded.warnings.diagnostics.iter().cloned());
                 show_report(&report, self.format);
                 Exit::Refused
             }

@@ -1,14 +1,21 @@
 //! `flagstone serve`
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clap::Args;
 
-use super::{Exit, ReportFormat, fail, load_settings, show_report};
+use flagstone_pipeline::Variables;
+
+use super::{Exit, ReportFormat, fail, show_report};
 use crate::{
-    app::{self, App, Start, StartError},
+    app::{App, Start, StartError},
     logging::Logging,
-    settings::environment_variables,
+    server::admin::AdminAddress,
+    settings::{Loaded, environment_names, environment_variables},
 };
 
 /// Arguments of `serve`.
@@ -19,9 +26,9 @@ pub(super) struct Serve {
     demo: bool,
     /// The address to listen on; port 0 takes any that is free
     #[arg(long, value_name = "ADDRESS")]
-    listen: Option<String>,
+    listen: Option<SocketAddr>,
     /// The address of the admin listener: loopback, or `unix:/path`
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = admin_address)]
     admin_listen: Option<String>,
     /// Write the server's addresses, and the demonstration's secrets, to this file once it listens
     #[arg(long, value_name = "FILE")]
@@ -30,15 +37,19 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self, config: &Path) -> Exit {
-        let mut loaded = match load_settings(config, ReportFormat::Human) {
-            Ok(loaded) => loaded,
-            Err(exit) => return exit,
-        };
+        let (mut names, mut variables) = (environment_names(), environment_variables());
         if self.demo {
-            app::for_demo(&mut loaded.settings, environment_variables()("DATABASE_URL").as_deref());
+            for_demo(&mut names, &mut variables);
         }
+        let mut loaded = match Loaded::read(config, &names, &variables) {
+            Ok(loaded) => loaded,
+            Err(report) => {
+                show_report(&report, ReportFormat::Human);
+                return Exit::Refused;
+            }
+        };
         if let Some(listen) = self.listen {
-            loaded.settings.server.listen = listen;
+            loaded.settings.server.listen = listen.to_string();
             loaded.settings.server.port = String::new();
         }
         if let Some(admin_listen) = self.admin_listen {
@@ -48,6 +59,10 @@ impl Serve {
             Ok(logging) => logging,
             Err(error) => return fail(error),
         };
+        for found in &loaded.warnings.diagnostics {
+            let place = format_args!("{}:{}", found.file, found.line);
+            tracing::warn!(code = found.code, %place, help = found.help, "{}", found.message);
+        }
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => return fail(format_args!("the runtime does not start: {error}")),
@@ -70,4 +85,28 @@ impl Serve {
         logging.close(std::time::Duration::from_secs(1));
         exit
     }
+}
+
+/// Variables of `--demo`: the rules of a developer's machine, and a throw-away database unless the environment names one.
+fn for_demo(names: &mut Vec<String>, variables: &mut Variables) {
+    const ENVIRONMENT: &str = "FLAGSTONE_ENVIRONMENT";
+    const DATABASE: &str = "FLAGSTONE_DATABASE__URL";
+    let given = ["DATABASE_URL", DATABASE]
+        .into_iter()
+        .any(|name| variables(name).is_some() || variables(&format!("{name}_FILE")).is_some());
+    names.push(ENVIRONMENT.to_owned());
+    if !given {
+        names.push(DATABASE.to_owned());
+    }
+    let others = Arc::clone(variables);
+    *variables = Arc::new(move |name| match name {
+        ENVIRONMENT => Some("development".to_owned()),
+        "FLAGSTONE_ENVIRONMENT_FILE" => None,
+        DATABASE if !given => Some("sqlite::temporary:".to_owned()),
+        _ => others(name),
+    });
+}
+
+fn admin_address(text: &str) -> Result<String, String> {
+    text.parse::<AdminAddress>().map(|_| text.to_owned())
 }

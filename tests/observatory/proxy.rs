@@ -84,12 +84,11 @@ fn configure(folder: &Path, server: SocketAddr, http: u16, https: u16) {
         }
         fs::write(folder.join(to), text).unwrap();
     };
-    change("nginx.conf", "flagstone.conf", &[]);
+    change("nginx.conf", "flagstone.conf", &[("127.0.0.1:8080", &server.to_string())]);
     change(
         "nginx-tls.conf",
         "tls.conf",
         &[
-            ("127.0.0.1:8080", &server.to_string()),
             ("listen 80;", &format!("listen 127.0.0.1:{http};")),
             ("listen 443 ", &format!("listen 127.0.0.1:{https} ")),
             ("/etc/ssl/certs/flags.example.com.pem", &path("certificate.pem")),

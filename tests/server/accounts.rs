@@ -89,9 +89,9 @@ fn a_password_that_the_rules_refuse_stops_the_start() {
         "--admin-listen",
         "127.0.0.1:0",
     ]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(3));
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("administrator") && !said.contains("short\n"), "{said}");
+    assert!(said.contains("admin.password") && !said.contains("short\n"), "{said}");
 }
 
 #[test]

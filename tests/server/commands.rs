@@ -58,6 +58,13 @@ fn layers_schema_and_settings_are_shown() {
 }
 
 #[test]
+fn the_settings_in_the_documentation_are_those_of_the_binary() {
+    let made = String::from_utf8(Setup::shipped().run(&["reference", "settings"]).stdout).unwrap();
+    let kept = include_str!("../../docs/settings.md");
+    assert!(made == kept, "it drifted: flagstone reference settings > docs/settings.md");
+}
+
+#[test]
 fn reload_status_and_healthcheck_speak_to_a_running_server() {
     let server = Server::demo();
     let setup = Setup::shipped();

@@ -21,6 +21,11 @@ pub(super) fn normalize(text: &str) -> Option<String> {
     valid.then(|| text.to_ascii_lowercase())
 }
 
+/// Whether accounts can have this address.
+pub fn is_email(text: &str) -> bool {
+    normalize(text).is_some()
+}
+
 /// RFC 5322 §3.2.3, `atext`.
 fn is_atom_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte)

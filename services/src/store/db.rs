@@ -9,6 +9,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use zeroize::Zeroizing;
+
 use super::dialect::Dialect;
 use super::postgres::{self, Postgres};
 use super::sqlite::{self, Sqlite};
@@ -57,6 +59,13 @@ impl DatabaseUrl {
             )),
             path => Ok(Self::SqliteFile(PathBuf::from(path))),
         }
+    }
+
+    /// User and password in clear text, where the address has a password.
+    pub fn login(&self) -> Option<(String, Zeroizing<String>)> {
+        let Self::Postgres(config) = self else { return None };
+        let password = String::from_utf8_lossy(config.get_password()?).into_owned();
+        Some((config.get_user().unwrap_or_default().to_owned(), Zeroizing::new(password)))
     }
 }
 
