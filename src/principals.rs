@@ -71,11 +71,17 @@ fn sdk_key(grant: Arc<KeyGrant>) -> Principal {
         KeyKind::Client => PrincipalKind::ClientKey,
         KeyKind::Server => PrincipalKind::ServerKey,
     };
-    Principal::new(kind, Arc::clone(&grant.id_text)).with_attachment(grant)
+    of_grant(kind, grant)
 }
 
 fn stream(grant: Arc<KeyGrant>) -> Principal {
-    Principal::new(PrincipalKind::StreamToken, Arc::clone(&grant.id_text)).with_attachment(grant)
+    of_grant(PrincipalKind::StreamToken, grant)
+}
+
+fn of_grant(kind: PrincipalKind, grant: Arc<KeyGrant>) -> Principal {
+    Principal::new(kind, Arc::clone(&grant.id_text))
+        .with_context(Arc::clone(&grant.environment.context))
+        .with_attachment(grant)
 }
 
 fn failure(error: &SessionError) -> AuthFailure {

@@ -56,6 +56,8 @@ pub struct EnvironmentHandle {
     pub project: Box<str>,
     /// The environment's key.
     pub environment: Box<str>,
+    /// Both as log lines have them (R52).
+    pub context: Arc<[(&'static str, Box<str>)]>,
     /// What it answers from.
     pub snapshot: ArcSwap<Snapshot>,
     /// Its streams.
@@ -83,6 +85,7 @@ impl EnvironmentHandle {
             id: environment.id,
             project: project.into(),
             environment: environment.key.as_str().into(),
+            context: [("project", project.into()), ("environment", environment.key.as_str().into())].into(),
             channel: Channel::new(snapshot.revision, counters.clone()),
             snapshot: ArcSwap::from_pointee(snapshot),
             unknown: Mutex::default(),

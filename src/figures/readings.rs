@@ -35,6 +35,7 @@ struct Moment {
     stream_overflows: u64,
     connections: u64,
     connections_refused: u64,
+    requests_unreadable: u64,
     ignored_forwards: Vec<(Arc<str>, u64)>,
     log_lines_dropped: u64,
     pipeline: Option<Status>,
@@ -143,6 +144,14 @@ static READINGS: &[Reading] = &[
             "Connections closed at once because `server.max_connections` were open",
         ),
         read: |moment| one(moment.connections_refused),
+    },
+    Reading {
+        spec: MetricSpec::counter(
+            "http_requests_unreadable",
+            &[],
+            "Requests whose head was no HTTP or too large: no layer saw them, and the access log has no line of them",
+        ),
+        read: |moment| one(moment.requests_unreadable),
     },
     Reading {
         spec: MetricSpec::counter(
@@ -342,6 +351,7 @@ impl Parts<'_> {
             stream_overflows: streams.overflows(),
             connections: self.connections.map_or(0, |connections| connections.open() as u64),
             connections_refused: self.connections.map_or(0, Connections::refused),
+            requests_unreadable: self.connections.map_or(0, Connections::unreadable),
             ignored_forwards: self.ignored_forwards.clone(),
             log_lines_dropped: self.log_lines_dropped,
             pipeline: self.pipeline.map(Pipeline::status),

@@ -13,10 +13,12 @@ use std::{
     time::Duration,
 };
 
-use flagstone_layers::kernel::{Body, Call, Exchange, Matched, Next, Request, Response};
+use flagstone_layers::kernel::{
+    Body, BoxError, Call, Exchange, Matched, Next, Panic, Problem, Request, Response,
+};
 use flagstone_pipeline::{Pipeline, Snapshot};
 use flagstone_routes::{Misdirected, Table};
-use http::{Method, header::ACCESS_CONTROL_REQUEST_METHOD};
+use http::{Method, StatusCode, header::ACCESS_CONTROL_REQUEST_METHOD};
 use http_body::Body as _;
 use hyper::{body::Incoming, service::Service};
 use hyper_util::{
@@ -55,6 +57,7 @@ pub(crate) struct Connections {
     either: Builder<TokioExecutor>,
     open: AtomicUsize,
     refused: AtomicU64,
+    unreadable: AtomicU64,
 }
 
 /// Finds a request's chain: the one place where routing happens.
@@ -91,6 +94,7 @@ impl Connections {
             limits,
             open: AtomicUsize::new(0),
             refused: AtomicU64::new(0),
+            unreadable: AtomicU64::new(0),
         })
     }
 
@@ -107,6 +111,11 @@ impl Connections {
     /// The connections that were closed at once because there were too many.
     pub(crate) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
+    }
+
+    /// The requests whose head was no HTTP, or too large: they reach no chain, and so no line of the access log.
+    pub(crate) fn unreadable(&self) -> u64 {
+        self.unreadable.load(Ordering::Relaxed)
     }
 
     pub(crate) fn count_refused(&self) {
@@ -143,11 +152,11 @@ impl Connections {
                 let io = Watched::new(stream, Arc::clone(&activity));
                 let mut connection = pin!(builder.serve_connection(io, service));
                 tokio::select! {
-                    _ = connection.as_mut() => return,
+                    served = connection.as_mut() => return this.ended(peer, served),
                     () = drain::reached(&mut phase, Phase::Draining) => connection.as_mut().graceful_shutdown(),
                 }
                 tokio::select! {
-                    _ = connection => {}
+                    served = connection => this.ended(peer, served),
                     () = drain::reached(&mut phase, Phase::Aborting) => {}
                 }
             };
@@ -155,6 +164,16 @@ impl Connections {
                 () = served => {}
                 () = watchdog => {}
             }
+        }
+    }
+
+    /// Counts a request that could not be read. That a client went away is nothing to tell.
+    fn ended(&self, peer: SocketAddr, served: Result<(), BoxError>) {
+        if let Err(error) = served
+            && error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse)
+        {
+            self.unreadable.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(%peer, %error, "a request could not be read");
         }
     }
 
@@ -277,8 +296,17 @@ impl Service<http::Request<Incoming>> for RequestService {
 
     fn call(&self, request: http::Request<Incoming>) -> Answer {
         self.activity.head_read(!request.body().is_end_stream());
-        Answer { call: Some(self.router.call(request, self.peer)), activity: Arc::clone(&self.activity) }
+        let call = Panic::catch(|| self.router.call(request, self.peer))
+            .unwrap_or_else(|panic| Call::Ready(out_of_order(&panic)));
+        Answer { call: Some(call), activity: Arc::clone(&self.activity) }
     }
+}
+
+/// The answer where a layer panicked that stands outside `catch_panic`, or the routing itself.
+fn out_of_order(panic: &Panic) -> Response {
+    tracing::error!(location = panic.location(), %panic, "a layer panicked");
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "The server could not answer.")
+        .into_response(&Exchange::new(Method::GET, "", Matched::NotFound))
 }
 
 impl Future for Answer {
@@ -287,12 +315,13 @@ impl Future for Answer {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let response = match self.call.take() {
             Some(Call::Ready(response)) => response,
-            Some(Call::Future(mut future)) => match future.as_mut().poll(context) {
-                Poll::Ready(response) => response,
-                Poll::Pending => {
+            Some(Call::Future(mut future)) => match Panic::catch(|| future.as_mut().poll(context)) {
+                Ok(Poll::Ready(response)) => response,
+                Ok(Poll::Pending) => {
                     self.call = Some(Call::Future(future));
                     return Poll::Pending;
                 }
+                Err(panic) => out_of_order(&panic),
             },
             // A future that is polled again after its end answers nothing.
             None => return Poll::Pending,

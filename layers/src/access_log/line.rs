@@ -63,6 +63,9 @@ impl Line<'_> {
         if let Some(principal) = exchange.principal() {
             fields.word("principal_kind", principal.kind().as_str());
             fields.text("principal", principal.id());
+            for (key, value) in principal.context() {
+                fields.text(key, value);
+            }
         }
     }
 

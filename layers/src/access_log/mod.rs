@@ -1,7 +1,7 @@
 //! Writes one line for each request, when its answer's body is done.
 //!
 //! A line has the time, level, method, path (without its query, which may hold secrets), route, status, duration, bytes,
-//! request id, principal, client address, how the request ended, which layer stopped it, which would have, the pipeline's
+//! request id, principal and what is known of it, client address, how the request ended, which layer stopped it, which would have, the pipeline's
 //! generation, and whatever the host adds to every line.
 //!
 //! Lines are formatted by hand into buffers in memory, one for each group of threads, and a thread of its own writes them

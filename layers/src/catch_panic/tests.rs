@@ -124,7 +124,7 @@ async fn a_panic_is_a_500_that_tells_nothing_and_one_event_that_tells_all() {
         for part in ["a handler panicked", "request_id=id-1", "secret 1", "method=GET"] {
             assert!(events[0].contains(part), "{events:?}");
         }
-        assert_eq!(caught.outcomes(), [vec![Outcome::Complete], vec![Outcome::Aborted]]);
+        assert_eq!(caught.outcomes(), [vec![Outcome::Complete], vec![Outcome::Failed]]);
     }
 }
 

@@ -3,13 +3,17 @@ use std::{any::Any, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Who a request comes from, as an [`Authenticator`] found it. Cloning costs two reference counts at most.
+/// Who a request comes from, as an [`Authenticator`] found it. Cloning costs three reference counts at most.
 #[derive(Clone)]
 pub struct Principal {
     kind: PrincipalKind,
     id: Arc<str>,
+    context: Option<Context>,
     attachment: Option<Arc<dyn Any + Send + Sync>>,
 }
+
+/// Keys and values.
+type Context = Arc<[(&'static str, Box<str>)]>;
 
 /// The kinds of principal a pipeline can tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -83,7 +87,14 @@ pub enum AuthFailure {
 impl Principal {
     /// A principal with the public id that logs and limits know it by, such as `user:0198…`.
     pub fn new(kind: PrincipalKind, id: impl Into<Arc<str>>) -> Self {
-        Self { kind, id: id.into(), attachment: None }
+        Self { kind, id: id.into(), context: None, attachment: None }
+    }
+
+    /// What log lines say of it besides, as keys and values: a key's project and environment. Not secret.
+    #[must_use]
+    pub fn with_context(mut self, context: Context) -> Self {
+        self.context = Some(context);
+        self
     }
 
     /// Attaches what handlers need of it (a session, a key's grant), so that they look nothing up again.
@@ -101,6 +112,11 @@ impl Principal {
     /// Its public id. Not a secret.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// What log lines say of it besides.
+    pub fn context(&self) -> &[(&'static str, Box<str>)] {
+        self.context.as_deref().unwrap_or_default()
     }
 
     /// What the authenticator attached, if it is a `T`.

@@ -228,5 +228,5 @@ fn a_hook_that_panics_at_the_end_keeps_nobody_from_noting_it() {
     let next = chain(&instances, endpoint(&trace, || panic!("the handler")));
     let caught = std::panic::catch_unwind(AssertUnwindSafe(|| next.call(request(Method::GET))));
     assert!(caught.is_err());
-    assert_eq!(ends(&trace), ["end 2 0 0 Aborted /path", "end 0 0 0 Aborted /path"]);
+    assert_eq!(ends(&trace), ["end 2 0 0 Failed /path", "end 0 0 0 Failed /path"]);
 }

@@ -130,5 +130,5 @@ fn where_nothing_catches_a_panic_of_a_hook_those_outside_still_note_the_end() {
     let next = chain(&instances, endpoint(&trace, || Response::new(Body::empty())));
     let caught = std::panic::catch_unwind(AssertUnwindSafe(|| next.call(request(Method::GET))));
     assert!(caught.is_err());
-    assert_eq!(trace.events(), ["request 0", "request 1", "end 0 0 0 Aborted /path"]);
+    assert_eq!(trace.events(), ["request 0", "request 1", "end 0 0 0 Failed /path"]);
 }

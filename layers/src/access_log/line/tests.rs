@@ -26,7 +26,9 @@ fn full() -> Exchange {
     exchange.set_request_id(RequestId::parse(b"abc-1").unwrap());
     let address = "2001:db8::7".parse().unwrap();
     exchange.set_client(Client { address, secure: true, through_proxy: false });
-    exchange.set_principal(Principal::new(PrincipalKind::ServerKey, "key:web"));
+    let context = [("project", "web".into()), ("environment", "test".into())];
+    let principal = Principal::new(PrincipalKind::ServerKey, "key:web").with_context(context.into());
+    exchange.set_principal(principal);
     exchange.set_stopped("sdk-limit".into(), StatusCode::TOO_MANY_REQUESTS);
     exchange.add_observed(Arc::from("strict-limit"));
     exchange.add_observed(Arc::from("csrf"));
@@ -35,7 +37,7 @@ fn full() -> Exchange {
 
 fn written(format: Format, exchange: &Exchange, ended: &Ended) -> String {
     let context =
-        context(format, &[("project".into(), "flag stone".into()), ("release".into(), "1.2".into())]);
+        context(format, &[("instance".into(), "flag stone".into()), ("release".into(), "1.2".into())]);
     let mut buffer = Vec::new();
     Line { time: time(), exchange, ended }.write(format, &context, &mut Clock::default(), &mut buffer);
     String::from_utf8(buffer).unwrap()
@@ -52,9 +54,10 @@ fn a_json_line_tells_everything() {
             "method": "GET", "path": "/flags/dark", "route": "/flags/{flag}",
             "request_id": "abc-1", "client": "2001:db8::7",
             "principal_kind": "server_key", "principal": "key:web",
+            "project": "web", "environment": "test",
             "status": 429, "duration_ms": 12.045, "bytes": 1234, "outcome": "complete",
             "stopped_by": "sdk-limit", "observed": ["strict-limit", "csrf"], "generation": 7,
-            "project": "flag stone", "release": "1.2",
+            "instance": "flag stone", "release": "1.2",
         })
     );
 }
@@ -64,9 +67,9 @@ fn a_text_line_tells_the_same() {
     assert_eq!(
         written(Format::Text, &full(), &ended()),
         "2026-11-21T01:41:28.007Z level=INFO message=request method=GET path=/flags/dark route=/flags/{flag} \
-         request_id=abc-1 client=2001:db8::7 principal_kind=server_key principal=key:web status=429 \
-         duration_ms=12.045 bytes=1234 outcome=complete stopped_by=sdk-limit observed=strict-limit,csrf \
-         generation=7 project=\"flag stone\" release=1.2\n"
+         request_id=abc-1 client=2001:db8::7 principal_kind=server_key principal=key:web project=web \
+         environment=test status=429 duration_ms=12.045 bytes=1234 outcome=complete stopped_by=sdk-limit observed=strict-limit,csrf \
+         generation=7 instance=\"flag stone\" release=1.2\n"
     );
 }
 
@@ -78,7 +81,7 @@ fn what_is_not_known_is_left_out() {
         written(Format::Json, &exchange, &ended),
         "{\"timestamp\":\"2026-11-21T01:41:28.007Z\",\"level\":\"INFO\",\"message\":\"request\",\"method\":\"GET\",\
          \"path\":\"/\",\"duration_ms\":0.000,\"bytes\":0,\"outcome\":\"aborted\",\
-         \"project\":\"flag stone\",\"release\":\"1.2\"}\n"
+         \"instance\":\"flag stone\",\"release\":\"1.2\"}\n"
     );
 }
 
