@@ -14,6 +14,8 @@ mod cases;
 #[path = "edge/socket.rs"]
 mod socket;
 
+#[path = "server/access_log.rs"]
+mod access_log;
 #[path = "server/accounts.rs"]
 mod accounts;
 #[path = "server/bad_input.rs"]
