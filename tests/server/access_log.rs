@@ -201,7 +201,7 @@ fn what_hyper_refuses_is_counted_and_has_no_line() {
     }
     let metrics = cases.server.admin("GET", "/metrics").send();
     let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
-    let counted = metrics.lines().find(|line| line.starts_with("http_requests_unreadable"));
+    let counted = metrics.lines().find(|line| line.starts_with("http_requests_unreadable_total"));
     assert_eq!(counted.unwrap().rsplit(' ').next(), Some("3"), "{metrics}");
     let lines = cases.check(0);
     let said = lines.iter().filter(|line| line["message"] == "a request could not be read");
@@ -217,7 +217,10 @@ fn who_goes_away_and_what_is_cut_off_has_one_line() {
     let setup = setup.pipeline(|text| text.replace("override.timeout = { after = \"1ms\" }", ""));
     let file = setup.folder().join("flagstone.db");
     let mut cases = Cases::new(setup.database(&file));
-    let cookie = format!("Cookie: {}\r\n", cases.server.sign_in().cookie());
+    let admin = cases.server.sign_in();
+    // From here on the session is known without the database.
+    assert_eq!(admin.get("/api/auth/me").send().status, 200);
+    let cookie = format!("Cookie: {}\r\n", admin.cookie());
 
     let stream = format!("GET /api/v1/stream HTTP/1.1\r\n{}", cases.key());
     let mut left = cases.begin("stream-left", &stream);
