@@ -20,9 +20,10 @@ use serde_json::Value;
 /// What each page of the shipped pipeline scores. 130 is all there is: the scanner's other 15 points are for a session
 /// cookie, for scripts with a checksum and for a name that browsers are shipped with, and none of these pages has one.
 /// It grades no 404 and no 405; that those have the same headers is tested in `tests/server/headers.rs`.
-const SHIPPED: [(&str, u64); 7] = [
+const SHIPPED: [(&str, u64); 8] = [
     ("/health", 130),
     ("/api/auth/status", 130),
+    ("/api/openapi.json", 130),
     ("/api/auth/me", 130),
     ("/api/management/projects", 130),
     ("/api/v1/definitions", 130),

@@ -1,12 +1,13 @@
 //! What every answer carries, whoever gives it: each chain of the shipped pipeline, each kind of answer (R28, R33–R40).
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::{Read, Write},
     net::TcpStream,
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{Answer, PATIENCE, Request, Server, Setup};
 
@@ -225,6 +226,9 @@ fn what_anybody_asks_for() {
     let ask = |method: &str, path: &str| ask(&server, method, path);
     let login = || ask("POST", "/api/auth/login");
     let wrong = json!({ "email": "a@example.com", "password": "wrong" });
+    let document = || ask("GET", "/api/openapi.json");
+    let documented = document().send();
+    let tag = documented.header("etag").unwrap();
     assert_all(&[
         Row::new("probe", 200, ask("GET", "/health")),
         Row::new("probe, HEAD", 200, ask("HEAD", "/health")),
@@ -232,6 +236,10 @@ fn what_anybody_asks_for() {
         Row::new("probe of a page", 200, ask("GET", "/health").header("origin", ALLOWED)).origin(ALLOWED),
         Row::new("public", 200, ask("GET", "/api/auth/status")).limited(),
         Row::new("public, HEAD", 200, ask("HEAD", "/api/auth/status")).limited(),
+        Row::of("document", 200, &documented).limited().cache_control("no-cache"),
+        Row::new("document, known already", 304, document().header("if-none-match", tag))
+            .limited()
+            .cache_control("no-cache"),
         Row::new("login, its handler refuses", 401, login().json(&wrong)).limited(),
         Row::new("login, no JSON", 400, login().header("content-type", "application/json").body("{"))
             .limited(),
@@ -334,7 +342,8 @@ fn what_applications_ask_for() {
 }
 
 /// Method and path of a route on each chain, and who may read its answers.
-const CHAINS: [(&str, &str, Readers); 11] = [
+const CHAINS: [(&str, &str, Readers); 12] = [
+    ("GET", "/api/openapi.json", Own),
     ("GET", "/health", Own),
     ("GET", "/api/auth/status", Own),
     ("POST", "/api/auth/login", Own),
@@ -347,6 +356,20 @@ const CHAINS: [(&str, &str, Readers); 11] = [
     ("GET", "/api/v1/stream", Any),
     ("GET", "/ofrep/v1/events", Any),
 ];
+
+#[test]
+fn the_walk_misses_no_chain() {
+    let setup = Setup::shipped();
+    let shipped: Value = toml::from_str(&fs::read_to_string(setup.pipeline_file()).unwrap()).unwrap();
+    let entries = shipped["routes"].as_array().unwrap().iter().chain([&shipped["fallback"]]);
+    let named: BTreeSet<_> = entries.map(|entry| entry["chain"].as_str().unwrap().to_owned()).collect();
+    let asked = CHAINS.map(|(method, path, _)| {
+        let explained = setup.run(&["explain", "--json", method, path]);
+        let explained: Value = serde_json::from_slice(&explained.stdout).unwrap();
+        explained["chain"].as_str().unwrap().to_owned()
+    });
+    assert_eq!(BTreeSet::from(asked), named);
+}
 
 #[test]
 fn preflights_and_addresses_that_are_kept_out_on_every_chain() {
