@@ -192,8 +192,8 @@ impl App {
     async fn stop(self) -> bool {
         let Self { services, drain, settings, signals, listeners: _listeners, .. } = self;
         let ignored = tokio::spawn(signals.ignore());
-        tracing::info!("stopping: not ready any more");
         drain.enter(Phase::NotReady);
+        tracing::info!("stopping: not ready any more");
         tokio::time::sleep(settings.shutdown.pre_stop_delay.0).await;
         let deadline = tokio::time::Instant::now() + settings.shutdown.deadline.0;
         tracing::info!("stopping: accepting no more connections, ending streams");

@@ -9,21 +9,26 @@ use std::time::Duration;
 
 use flagstone_services::store::{
     Constraint, DatabaseOptions, Db, Executor, QueryKind, QueryObserver, StoreError, Transaction, Value,
-    testing,
+    testing::TestDatabase,
 };
 
-/// A new database, SQLite's or PostgreSQL's.
-async fn database(change: impl FnOnce(&mut DatabaseOptions)) -> Db {
-    let mut options = testing::database().await.unwrap();
+/// A new database, SQLite's or PostgreSQL's, and a handle on it.
+async fn database(change: impl FnOnce(&mut DatabaseOptions)) -> (TestDatabase, Db) {
+    let database = TestDatabase::new().await.unwrap();
+    let mut options = database.options().unwrap();
     change(&mut options);
-    Db::open(options).await.unwrap()
+    let db = Db::open(options).await.unwrap();
+    (database, db)
 }
 
 macro_rules! conformance {
     ($($case:ident),* $(,)?) => {
         mod conformance {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() { super::$case(super::database(|_| {}).await).await; })*
+            async fn $case() {
+                let (_database, db) = super::database(|_| {}).await;
+                super::$case(db).await;
+            })*
         }
     };
 }
@@ -253,7 +258,7 @@ async fn deleting_a_project_takes_everything_below_with_it(db: Db) {
 
 #[tokio::test]
 async fn too_many_waiting_callers_are_refused_at_once() {
-    let db = database(|options| options.queue = 1).await;
+    let (_database, db) = database(|options| options.queue = 1).await;
     let held = db.begin().await.unwrap();
     let mut first = Box::pin(db.begin());
     assert!(futures_poll_once(&mut first).await.is_none(), "waits");
@@ -264,7 +269,7 @@ async fn too_many_waiting_callers_are_refused_at_once() {
 
 #[tokio::test]
 async fn waiting_for_a_connection_has_a_deadline() {
-    let db = database(|options| options.statement_timeout = Duration::from_millis(300)).await;
+    let (_database, db) = database(|options| options.statement_timeout = Duration::from_secs(1)).await;
     let held = db.begin().await.unwrap();
     assert!(matches!(db.begin().await, Err(StoreError::Unavailable(_))));
     drop(held);
@@ -273,7 +278,7 @@ async fn waiting_for_a_connection_has_a_deadline() {
 
 #[tokio::test]
 async fn a_statement_that_takes_too_long_is_interrupted() {
-    let db = database(|options| options.statement_timeout = Duration::from_millis(100)).await;
+    let (_database, db) = database(|options| options.statement_timeout = Duration::from_secs(1)).await;
     let mut reader = db.read().await.unwrap();
     let endless = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT MAX(i) FROM n";
     assert!(matches!(reader.query(endless, vec![]).await, Err(StoreError::Unavailable(_))));
@@ -294,7 +299,7 @@ async fn operations_are_observed() {
         }
     }
     let counts = Arc::new(Counts::default());
-    let db = database(|options| options.observer = counts.clone()).await;
+    let (_database, db) = database(|options| options.observer = counts.clone()).await;
     let before: Vec<usize> = counts.0.iter().map(|count| count.load(Ordering::Relaxed)).collect();
     let mut transaction = db.begin().await.unwrap();
     insert(&mut transaction, "a").await.unwrap();

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use serde_json::json;
 
-use crate::harness::{Server, Setup, binary};
+use crate::harness::{Server, Setup};
 
 #[test]
 fn the_admin_signs_in_looks_at_themselves_and_signs_out() {
@@ -96,15 +96,11 @@ fn a_password_that_the_rules_refuse_stops_the_start() {
 
 #[test]
 fn a_set_up_token_makes_one_admin_and_no_second() {
-    let server = Setup::shipped().variable("STRICT_RATE_LIMIT_MAX", "100").start();
+    let setup = Setup::shipped().variable("STRICT_RATE_LIMIT_MAX", "100");
+    let server = setup.clone().start();
     assert_eq!(server.get("/api/auth/status").send().json()["setup_required"], true);
     // Beside the running server, whose own token it voids.
-    let printed = std::process::Command::new(binary())
-        .args(["user", "setup-token"])
-        .current_dir(server.folder())
-        .env_clear()
-        .output()
-        .unwrap();
+    let printed = setup.run(&["user", "setup-token"]);
     assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
     let token = String::from_utf8(printed.stdout).unwrap().trim().to_owned();
     let setup = |token: &str, password: &str| {

@@ -15,6 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use flagstone_services::store::testing::{self, TestDatabase};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -25,6 +26,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Clone)]
 pub(crate) struct Setup {
     folder: Arc<TempDir>,
+    /// Where the tests run on PostgreSQL.
+    database: Option<Arc<TestDatabase>>,
     variables: HashMap<String, String>,
     binary: PathBuf,
     /// What starts the binary, if anything but the test.
@@ -39,6 +42,7 @@ pub(crate) struct Server {
     /// The ready file's `demo`.
     pub(crate) demo: Value,
     folder: Arc<TempDir>,
+    _database: Option<Arc<TestDatabase>>,
     child: Child,
     lines: Receiver<String>,
     agent: ureq::Agent,
@@ -98,7 +102,9 @@ impl Setup {
             fs::copy(repository().join("config").join(file), folder.path().join("config").join(file))
                 .unwrap();
         }
-        Self { folder, variables: HashMap::new(), binary: binary(), launcher: Vec::new(), demo: false }
+        let database = postgres_database();
+        let variables = HashMap::new();
+        Self { folder, database, variables, binary: binary(), launcher: Vec::new(), demo: false }
     }
 
     /// The shipped limits, for tests of them.
@@ -156,7 +162,11 @@ impl Setup {
             }
             None => Command::new(&self.binary),
         };
-        command.args(arguments).current_dir(self.folder.path()).env_clear().envs(&self.variables);
+        command.args(arguments).current_dir(self.folder.path()).env_clear();
+        if let Some(database) = &self.database {
+            command.env("DATABASE_URL", database.address());
+        }
+        command.envs(&self.variables);
         command
     }
 
@@ -184,6 +194,7 @@ impl Setup {
             admin_url: String::new(),
             demo: Value::Null,
             folder: self.folder,
+            _database: self.database,
             child,
             lines,
             agent: agent(),
@@ -204,6 +215,13 @@ impl Setup {
         assert_eq!(ready["pid"], server.child.id());
         server
     }
+}
+
+/// A database on the PostgreSQL server that `FLAGSTONE_TEST_POSTGRES` names, where it names one.
+fn postgres_database() -> Option<Arc<TestDatabase>> {
+    std::env::var_os(testing::SERVER)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    Some(Arc::new(runtime.block_on(TestDatabase::new()).unwrap()))
 }
 
 fn agent() -> ureq::Agent {

@@ -2,6 +2,7 @@
 
 mod check;
 mod children;
+mod cluster;
 mod failure;
 mod licence;
 mod packages;

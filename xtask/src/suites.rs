@@ -13,6 +13,7 @@ mod faults;
 mod load;
 mod observatory;
 mod oracles;
+pub(crate) mod postgres;
 
 /// A suite and the name of its stage.
 pub(crate) struct Suite {
@@ -22,11 +23,12 @@ pub(crate) struct Suite {
 }
 
 /// The slow suites, in the order they run.
-pub(crate) static SLOW: [Suite; 6] = [
+pub(crate) static SLOW: [Suite; 7] = [
     Suite { name: "clients", run: clients::run },
     Suite { name: "load", run: load::run },
     Suite { name: "faults", run: faults::run },
     Suite { name: "observatory", run: observatory::run },
     Suite { name: "oracles", run: oracles::run },
     Suite { name: "edge", run: edge::run },
+    Suite { name: "postgres", run: postgres::run },
 ];

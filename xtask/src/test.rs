@@ -39,6 +39,9 @@ pub(crate) fn run(extent: Extent) -> Result<bool, Failure> {
     }
     // Without a binary too: the tests of the other crates may pass and say more.
     stages.count("tests", || cargo_test(&children, &workspace, binary.as_deref()));
+    if !whole {
+        stages.count("services on PostgreSQL", || suites::postgres::run_services(&children, &workspace));
+    }
     if let (Some(binary), true) = (&binary, whole) {
         for suite in &suites::SLOW {
             stages.count(suite.name, || (suite.run)(&children, &workspace, binary));

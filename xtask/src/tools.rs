@@ -24,12 +24,13 @@ struct NoServices {
     declared: bool,
 }
 
-const TOOLS: [Tool; 10] = [
+const TOOLS: [Tool; 11] = [
     Tool { package: "nodejs", probe: &["node", "--version"] },
     Tool { package: "npm", probe: &["npm", "--version"] },
     Tool { package: "python3-venv", probe: &["python3", "-c", "import venv, ensurepip"] },
     // `wrk --version` prints it and fails, so it is looked for and not run.
     Tool { package: "wrk", probe: &["sh", "-c", "command -v wrk"] },
+    Tool { package: "postgresql", probe: &["sh", "-c", "ls /usr/lib/postgresql/*/bin/initdb"] },
     // What servers stand behind.
     Tool { package: "nginx", probe: &["sh", "-c", "command -v nginx || test -x /usr/sbin/nginx"] },
     Tool {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::{AccountOptions, Accounts, HashingOptions, NewUser, SignIn, SignInError, SignedIn, User};
 use crate::actor::{Actor, Identity, Role};
 use crate::clock::Clock;
-use crate::store::{DatabaseOptions, Db, Executor, Value, testing};
+use crate::store::{DatabaseOptions, Db, Executor, Value, testing::TestDatabase};
 
 pub(super) const EMAIL: &str = "ada@example.com";
 pub(super) const PASSWORD: &str = "violin gravel otter seventeen";
@@ -17,6 +17,7 @@ pub(super) struct Fixture {
     pub(super) db: Db,
     pub(super) clock: Clock,
     pub(super) accounts: Accounts,
+    pub(super) database: TestDatabase,
 }
 
 /// One row of the audit log.
@@ -50,14 +51,17 @@ pub(super) fn user_actor(user: &User) -> Actor {
 
 impl Fixture {
     pub(super) async fn new() -> Self {
-        Self::open(testing::database().await.unwrap()).await
+        Self::with(|_| {}).await
     }
 
-    pub(super) async fn open(database: DatabaseOptions) -> Self {
-        let db = Db::open(database).await.unwrap();
+    pub(super) async fn with(change: impl FnOnce(&mut DatabaseOptions)) -> Self {
+        let database = TestDatabase::new().await.unwrap();
+        let mut options = database.options().unwrap();
+        change(&mut options);
+        let db = Db::open(options).await.unwrap();
         let clock = Clock::manual(Timestamp::from_second(1_800_000_000).unwrap());
-        let accounts = Accounts::new(db.clone(), clock.clone(), options()).unwrap();
-        Self { db, clock, accounts }
+        let accounts = Accounts::new(db.clone(), clock.clone(), self::options()).unwrap();
+        Self { db, clock, accounts, database }
     }
 
     /// With the user [`EMAIL`], [`PASSWORD`].
@@ -116,17 +120,11 @@ impl Fixture {
 
     /// From now on no audit row can be written.
     pub(super) async fn break_audit(&self) {
-        self.execute("ALTER TABLE audit_logs RENAME TO audit_logs_gone").await;
+        self.database.execute("ALTER TABLE audit_logs RENAME TO audit_logs_gone").await.unwrap();
     }
 
     pub(super) async fn mend_audit(&self) {
-        self.execute("ALTER TABLE audit_logs_gone RENAME TO audit_logs").await;
-    }
-
-    pub(super) async fn execute(&self, sql: &'static str) {
-        let mut transaction = self.db.begin().await.unwrap();
-        transaction.execute(sql, Vec::new()).await.unwrap();
-        transaction.commit().await.unwrap();
+        self.database.execute("ALTER TABLE audit_logs_gone RENAME TO audit_logs").await.unwrap();
     }
 
     pub(super) async fn count(&self, sql: &'static str) -> u64 {

@@ -1,31 +1,127 @@
-//! Databases for tests.
+//! Databases for tests: an SQLite file each, or, where [`SERVER`] names a PostgreSQL server, a database each.
 
-use super::db::{DatabaseOptions, DatabaseUrl, StoreError};
+use std::str::FromStr;
+
+use tempfile::TempDir;
+use tokio_postgres::{Config, NoTls};
+
+use super::db::{DatabaseOptions, DatabaseUrl, Db, Executor, StoreError};
+use super::value::{Row, Value};
 
 /// The variable that names a PostgreSQL server on which tests may make databases.
 pub const SERVER: &str = "FLAGSTONE_TEST_POSTGRES";
 
-/// A new, empty database: on the PostgreSQL server that [`SERVER`] names, or a temporary SQLite file where it is not
-/// set.
-///
-/// # Errors
-/// [`StoreError`] where the server does not make one.
-pub async fn database() -> Result<DatabaseOptions, StoreError> {
-    let Ok(server) = std::env::var(SERVER) else {
-        return Ok(DatabaseOptions::new(DatabaseUrl::SqliteTemporary));
-    };
-    let DatabaseUrl::Postgres(mut config) = DatabaseUrl::parse(&server)? else {
-        return Err(StoreError::Refused(format!("{SERVER} is no address of a PostgreSQL server")));
-    };
+/// A new, empty database, removed when dropped.
+#[derive(Debug)]
+pub struct TestDatabase {
+    address: String,
+    /// Of the SQLite file.
+    _folder: Option<TempDir>,
+    /// The PostgreSQL server and the database's name on it.
+    server: Option<(Config, String)>,
+}
+
+// === impl TestDatabase ===
+
+impl TestDatabase {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// [`StoreError`] where there is no folder or the server does not make one.
+    pub async fn new() -> Result<Self, StoreError> {
+        match std::env::var(SERVER) {
+            Ok(server) => Self::on_server(&server).await,
+            Err(_) => {
+                let folder = TempDir::new().map_err(|error| StoreError::Unavailable(error.to_string()))?;
+                let address = format!("sqlite:{}", folder.path().join("flagstone.db").display());
+                Ok(Self { address, _folder: Some(folder), server: None })
+            }
+        }
+    }
+
+    async fn on_server(address: &str) -> Result<Self, StoreError> {
+        let wrong = |error: String| StoreError::Refused(format!("{SERVER}: {error}"));
+        let server = Config::from_str(address).map_err(|error| wrong(error.to_string()))?;
+        let Some((prefix, _)) = address.rsplit_once('/') else {
+            return Err(wrong("it names no database".to_owned()));
+        };
+        let name = format!("test_{}", uuid::Uuid::now_v7().simple());
+        command(&server, &format!("CREATE DATABASE {name}")).await?;
+        let address = format!("{prefix}/{name}?sslmode=disable");
+        Ok(Self { address, _folder: None, server: Some((server, name)) })
+    }
+
+    /// As settings name it.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Whether it is PostgreSQL's, for the few statements that differ.
+    pub fn is_postgres(&self) -> bool {
+        self.server.is_some()
+    }
+
+    /// How it is opened: few connections, and short waits for other processes on SQLite.
+    ///
+    /// # Errors
+    /// None that a test expects.
+    pub fn options(&self) -> Result<DatabaseOptions, StoreError> {
+        let mut options = DatabaseOptions::new(DatabaseUrl::parse(&self.address)?);
+        options.busy_timeout = std::time::Duration::from_millis(50);
+        options.connections = 4;
+        Ok(options)
+    }
+
+    /// Another handle on it, as another process has one.
+    ///
+    /// # Errors
+    /// Those of [`Db::open`].
+    pub async fn outside(&self) -> Result<Db, StoreError> {
+        Db::open(self.options()?).await
+    }
+
+    /// Runs statements from outside and commits them.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn execute(&self, sql: &'static str) -> Result<(), StoreError> {
+        let mut transaction = self.outside().await?.begin().await?;
+        transaction.batch(sql).await?;
+        transaction.commit().await
+    }
+
+    /// What a statement answers from outside, once no other transaction that changes anything is open.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn rows(&self, sql: &'static str, params: Vec<Value>) -> Result<Vec<Row>, StoreError> {
+        self.outside().await?.begin().await?.query(sql, params).await
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let Some((server, name)) = &self.server else { return };
+        let (server, drop_it) = (server.clone(), format!("DROP DATABASE {name} WITH (FORCE)"));
+        // On a thread of its own: the test's runtime may be ending.
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.is_ok_and(|runtime| runtime.block_on(command(&server, &drop_it)).is_ok())
+        });
+        if !thread.join().unwrap_or(false) {
+            tracing::warn!(name, "a test's database was left behind");
+        }
+    }
+}
+
+/// Runs one statement on the server, outside of any transaction.
+async fn command(server: &Config, sql: &str) -> Result<(), StoreError> {
     let failed = |error: tokio_postgres::Error| StoreError::Unavailable(error.to_string());
-    let (client, connection) = config.connect(tokio_postgres::NoTls).await.map_err(failed)?;
+    let (client, connection) = server.connect(NoTls).await.map_err(failed)?;
     let connection = tokio::spawn(connection);
-    let name = format!("test_{}", uuid::Uuid::now_v7().simple());
-    client.batch_execute(&format!("CREATE DATABASE {name}")).await.map_err(failed)?;
+    let outcome = client.batch_execute(sql).await.map_err(failed);
     drop(client);
+    // Ends with its client.
     let _ = connection.await;
-    config.dbname(name);
-    let mut options = DatabaseOptions::new(DatabaseUrl::Postgres(config));
-    options.connections = 4;
-    Ok(options)
+    outcome
 }

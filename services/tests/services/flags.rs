@@ -297,12 +297,9 @@ async fn revisions_count_without_gaps_and_each_has_its_row() {
     for (environment, revisions) in [("development", 5_i64), ("staging", 4), ("production", 4)] {
         let handle = fixture.handle(environment);
         assert_eq!(handle.snapshot.load().revision, revisions.unsigned_abs());
-        let outside = fixture.outside();
-        let mut rows = outside
-            .prepare("SELECT revision FROM changes WHERE environment_id = ?1 ORDER BY revision")
-            .unwrap();
-        let rows: Vec<i64> =
-            rows.query_map([handle.id.to_string()], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        let sql = "SELECT revision FROM changes WHERE environment_id = $1 ORDER BY revision";
+        let rows = fixture.database.rows(sql, vec![handle.id.into()]).await.unwrap();
+        let rows: Vec<i64> = rows.iter().map(|row| row.get(0).unwrap()).collect();
         assert_eq!(rows, (1..=revisions).collect::<Vec<_>>());
     }
 }

@@ -55,12 +55,12 @@ async fn many_changes_at_once_keep_their_order() {
 async fn a_locked_database_is_unavailable_and_comes_back() {
     let fixture = Fixture::new().await;
     fixture.flag("search").await;
-    let outside = fixture.outside();
-    outside.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let outside = fixture.database.outside().await.unwrap();
+    let held = outside.begin().await.unwrap();
     let refused = fixture.configure("search", "development", json!({"enabled": true})).await;
     assert!(matches!(refused, Err(ServiceError::Unavailable { .. })), "{refused:?}");
     assert_eq!(fixture.answer("search").as_deref(), Some("off"), "answers need no database");
-    outside.execute_batch("ROLLBACK").unwrap();
+    drop(held);
     fixture.configure("search", "development", json!({"enabled": true})).await.unwrap();
     assert_eq!(fixture.answer("search").as_deref(), Some("on"));
 }
@@ -69,15 +69,15 @@ async fn a_locked_database_is_unavailable_and_comes_back() {
 async fn what_another_process_wrote_is_read_with_the_next_change() {
     let fixture = Fixture::new().await;
     fixture.flag("search").await;
-    let id = fixture.handle("development").id.to_string();
     // As another process would: a change of the flag, its revision and its change-log row.
     fixture
-        .outside()
-        .execute_batch(&format!(
-            "UPDATE flags SET definition = json_set(definition, '$.name', 'Elsewhere');
-             UPDATE environments SET revision = 2 WHERE id = '{id}';
-             INSERT INTO changes VALUES ('{id}', 2, 'flag_update', 'search', 0)"
-        ))
+        .database
+        .execute(
+            "UPDATE flags SET definition = REPLACE(definition, '\"name\":\"search\"', '\"name\":\"Elsewhere\"');
+             UPDATE environments SET revision = 2 WHERE key = 'development';
+             INSERT INTO changes SELECT id, 2, 'flag_update', 'search', 0 FROM environments WHERE key = 'development'",
+        )
+        .await
         .unwrap();
     let grant = fixture.grant("development").await;
     let mut stream = Subscription::open(&grant, None, fixture.clock.now());
@@ -106,7 +106,7 @@ async fn closing_writes_down_what_is_counted_and_refuses_what_comes_after() {
     let fixture = Fixture::new().await;
     fixture.services.flags.note_unknown(&fixture.handle("staging"), "serach");
     fixture.services.close(Duration::from_secs(5)).await.unwrap();
-    assert_eq!(fixture.number("SELECT COUNT(*) FROM unknown_flags"), 1);
+    assert_eq!(fixture.number("SELECT COUNT(*) FROM unknown_flags").await, 1);
     let refused = fixture.configure("search", "development", json!({})).await;
     assert!(matches!(refused, Err(ServiceError::Unavailable { .. })), "{refused:?}");
     assert!(matches!(fixture.services.ready().await, Err(ServiceError::Unavailable { .. })));
@@ -119,26 +119,34 @@ async fn a_failing_commit_changes_nothing_in_memory_and_is_looked_into() {
     let grant = fixture.grant("development").await;
     let mut stream = Subscription::open(&grant, None, fixture.clock.now());
     // A foreign key that is looked at no earlier than at the commit.
-    fixture
-        .outside()
-        .execute_batch(
+    let (orphan, no_orphan) = if fixture.database.is_postgres() {
+        (
+            "CREATE TABLE parents (id TEXT PRIMARY KEY);
+             ALTER TABLE audit_logs ADD CONSTRAINT orphan FOREIGN KEY (entity_id) REFERENCES parents (id)
+             DEFERRABLE INITIALLY DEFERRED NOT VALID",
+            "ALTER TABLE audit_logs DROP CONSTRAINT orphan",
+        )
+    } else {
+        (
             "CREATE TABLE parents (id INTEGER PRIMARY KEY);
              CREATE TABLE children (parent INTEGER REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED);
              CREATE TRIGGER orphan AFTER INSERT ON audit_logs BEGIN INSERT INTO children VALUES (1); END",
+            "DROP TRIGGER orphan",
         )
-        .unwrap();
+    };
+    fixture.database.execute(orphan).await.unwrap();
     assert!(fixture.configure("search", "development", json!({"enabled": true})).await.is_err());
     assert_eq!(fixture.answer("search").as_deref(), Some("off"));
     assert_eq!(fixture.handle("development").snapshot.load().revision, 1);
     // Had it happened after all, as far as the database is concerned, the housekeeping finds it.
-    let id = fixture.handle("development").id.to_string();
+    fixture.database.execute(no_orphan).await.unwrap();
     fixture
-        .outside()
-        .execute_batch(&format!(
-            "DROP TRIGGER orphan;
-             UPDATE environments SET revision = 2 WHERE id = '{id}';
-             UPDATE flags SET definition = json_set(definition, '$.name', 'Found')"
-        ))
+        .database
+        .execute(
+            "UPDATE environments SET revision = 2 WHERE key = 'development';
+             UPDATE flags SET definition = REPLACE(definition, '\"name\":\"search\"', '\"name\":\"Found\"')",
+        )
+        .await
         .unwrap();
     fixture.services.housekeep().await.unwrap();
     let snapshot = fixture.handle("development").snapshot.load_full();

@@ -1,4 +1,5 @@
-//! The services as routes use them, on a real SQLite file.
+//! The services as routes use them, on a real database: an SQLite file, or PostgreSQL where
+//! `FLAGSTONE_TEST_POSTGRES` names a server.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
@@ -14,7 +15,6 @@ mod stream_tokens;
 mod streams;
 mod unknown_flags;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,11 +26,11 @@ use flagstone_services::error::ServiceError;
 use flagstone_services::flags::FlagDetails;
 use flagstone_services::keys::KeyGrant;
 use flagstone_services::snapshot::EnvironmentHandle;
-use flagstone_services::store::{DatabaseOptions, DatabaseUrl};
+use flagstone_services::store::testing::TestDatabase;
+use flagstone_services::store::{DatabaseOptions, Row};
 use flagstone_services::version::Expected;
 use flagstone_services::{Options, Services};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use uuid::Uuid;
 
 const PROJECT: &str = "shop";
@@ -38,16 +38,16 @@ const PROJECT: &str = "shop";
 struct Fixture {
     services: Arc<Services>,
     clock: Clock,
-    folder: TempDir,
+    database: TestDatabase,
 }
 
 impl Fixture {
     /// An empty database.
     async fn empty() -> Self {
-        let folder = TempDir::new().unwrap();
+        let database = TestDatabase::new().await.unwrap();
         let clock = Clock::manual("2026-05-04T03:02:01Z".parse().unwrap());
-        let services = open(folder.path().join("flagstone.db"), &clock).await;
-        Self { services, clock, folder }
+        let services = open(database.options().unwrap(), &clock).await;
+        Self { services, clock, database }
     }
 
     /// A project `shop` with its three environments.
@@ -58,25 +58,21 @@ impl Fixture {
         fixture
     }
 
-    fn path(&self) -> PathBuf {
-        self.folder.path().join("flagstone.db")
-    }
-
     /// The same database, closed and opened again.
     async fn reopened(self) -> Self {
         self.services.close(Duration::from_secs(5)).await.unwrap();
-        let services = open(self.path(), &self.clock).await;
+        let services = open(self.database.options().unwrap(), &self.clock).await;
         Self { services, ..self }
     }
 
-    /// A look at the database from outside.
-    fn outside(&self) -> rusqlite::Connection {
-        rusqlite::Connection::open(self.path()).unwrap()
+    /// What a statement answers that looks at the database from outside.
+    async fn rows(&self, sql: &'static str) -> Vec<Row> {
+        self.database.rows(sql, Vec::new()).await.unwrap()
     }
 
     /// The one number a statement answers.
-    fn number(&self, sql: &str) -> i64 {
-        self.outside().query_row(sql, [], |row| row.get(0)).unwrap()
+    async fn number(&self, sql: &'static str) -> i64 {
+        self.rows(sql).await[0].get(0).unwrap()
     }
 
     fn handle(&self, environment: &str) -> Arc<EnvironmentHandle> {
@@ -108,9 +104,7 @@ impl Fixture {
     }
 }
 
-async fn open(path: PathBuf, clock: &Clock) -> Arc<Services> {
-    let mut database = DatabaseOptions::new(DatabaseUrl::SqliteFile(path));
-    database.busy_timeout = Duration::from_millis(50);
+async fn open(database: DatabaseOptions, clock: &Clock) -> Arc<Services> {
     let hashing = HashingOptions { memory_kib: 64, iterations: 1, ..HashingOptions::default() };
     let accounts = AccountOptions { hashing, ..AccountOptions::default() };
     Services::open(Options { database, accounts, clock: clock.clone() }).await.unwrap()

@@ -61,5 +61,5 @@ async fn another_server_signs_with_another_key() {
     let (one, other) = (Fixture::new().await, Fixture::new().await);
     let token = one.services.stream_tokens.issue(&*one.grant("staging").await);
     assert!(other.services.stream_tokens.verify(&token).is_none());
-    assert_eq!(one.number("SELECT COUNT(*) FROM secrets"), 1);
+    assert_eq!(one.number("SELECT COUNT(*) FROM secrets").await, 1);
 }

@@ -57,5 +57,5 @@ async fn made_up_keys_do_not_fill_the_database() {
         }
         fixture.services.housekeep().await.unwrap();
     }
-    assert_eq!(fixture.number("SELECT COUNT(*) FROM unknown_flags"), 1_000);
+    assert_eq!(fixture.number("SELECT COUNT(*) FROM unknown_flags").await, 1_000);
 }

@@ -91,11 +91,14 @@ async fn the_last_use_is_written_once_a_minute() {
 async fn a_session_deleted_while_it_is_verified_is_invalid() {
     let (fixture, signed_in) = signed_in().await;
     fixture.pass(2 * MINUTE);
-    fixture
-        .execute(
-            "CREATE TRIGGER gone BEFORE UPDATE ON sessions BEGIN DELETE FROM sessions WHERE id = OLD.id; END",
-        )
-        .await;
+    let trigger = if fixture.database.is_postgres() {
+        "CREATE FUNCTION gone() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN DELETE FROM sessions WHERE id = OLD.id; RETURN NULL; END';
+         CREATE TRIGGER gone BEFORE UPDATE ON sessions FOR EACH ROW EXECUTE FUNCTION gone()"
+    } else {
+        "CREATE TRIGGER gone BEFORE UPDATE ON sessions BEGIN DELETE FROM sessions WHERE id = OLD.id; END"
+    };
+    fixture.database.execute(trigger).await.unwrap();
     assert!(matches!(fixture.accounts.verify(signed_in.token.reveal()).await, Err(SessionError::Invalid)));
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::accounts::fixture::{EMAIL, Fixture, PASSWORD, options, user_actor, visitor};
 use crate::accounts::{AccountOptions, HashingOptions};
-use crate::store::{DatabaseOptions, DatabaseUrl, Executor};
+use crate::store::Executor;
 
 const WRONG: &str = "violin gravel otter eighteen";
 
@@ -264,22 +264,18 @@ async fn a_busy_hasher_is_no_failed_attempt() {
 
 #[tokio::test]
 async fn a_locked_database_is_unavailable_and_no_wrong_password() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("accounts.db");
-    let mut options = DatabaseOptions::new(DatabaseUrl::SqliteFile(path.clone()));
-    options.busy_timeout = Duration::from_millis(20);
-    let fixture = Fixture::open(options).await;
+    let fixture = Fixture::with(|options| options.statement_timeout = Duration::from_secs(1)).await;
     fixture.create_user(EMAIL).await;
     let signed_in = fixture.sign_in(EMAIL, PASSWORD).await.unwrap();
 
-    let other = rusqlite::Connection::open(&path).unwrap();
-    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let other = fixture.database.outside().await.unwrap();
+    let held = other.begin().await.unwrap();
     let answer = fixture.sign_in(EMAIL, PASSWORD).await;
     assert!(matches!(answer, Err(SignInError::Service(ServiceError::Unavailable { .. }))), "{answer:?}");
     fixture.pass(120);
     fixture.accounts.verify(signed_in.token.reveal()).await.unwrap();
 
-    other.execute_batch("ROLLBACK").unwrap();
+    drop(held);
     fixture.sign_in(EMAIL, PASSWORD).await.unwrap();
 }
 
@@ -357,7 +353,7 @@ mod change_password {
 #[tokio::test]
 async fn a_user_without_a_password_is_refused_like_an_unknown_one() {
     let (fixture, _) = Fixture::with_user().await;
-    fixture.execute("UPDATE users SET password_hash = NULL").await;
+    fixture.database.execute("UPDATE users SET password_hash = NULL").await.unwrap();
     assert_eq!(refusal(fixture.sign_in(EMAIL, PASSWORD).await), Refusal::UnknownAccount);
     let row = fixture.db.read().await.unwrap().query_one("SELECT password_hash FROM users", Vec::new()).await;
     assert_eq!(row.unwrap().get::<Option<String>>(0).unwrap(), None);
