@@ -36,6 +36,7 @@ use crate::{
     server::{
         admin::{Admin, AdminAddress, AdminListener, Shown},
         connection::Connections,
+        descriptors,
         drain::{Drain, Phase},
         listen,
     },
@@ -327,7 +328,7 @@ async fn listen_on(
             AdminAddress::Unix(_) => None,
         },
     });
-    let max = settings.server.max_connections;
+    let max = descriptors::make_room(settings.server.max_connections);
     let mut listeners = JoinSet::new();
     listeners.spawn(admin_listener.serve(admin, drain.clone()));
     listeners.spawn(listen::accept(listener, connections, max, drain.clone()));

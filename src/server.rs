@@ -3,6 +3,7 @@
 pub(crate) mod activity;
 pub(crate) mod admin;
 pub(crate) mod connection;
+pub(crate) mod descriptors;
 pub(crate) mod drain;
 mod linger;
 pub(crate) mod listen;

@@ -24,7 +24,7 @@ pub(crate) async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 pub(crate) async fn accept(listener: TcpListener, connections: Arc<Connections>, max: usize, drain: Drain) {
     let permits = Arc::new(Semaphore::new(max));
     let mut phase = drain.watch();
-    let mut refused = Saturation::default();
+    let (mut refused, mut failed) = (Doubling::default(), Doubling::default());
     loop {
         let accepted = tokio::select! {
             biased;
@@ -34,14 +34,18 @@ pub(crate) async fn accept(listener: TcpListener, connections: Arc<Connections>,
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection; trying again");
+                if let Some(times) = failed.is_due() {
+                    tracing::warn!(%error, times, "cannot accept a connection; trying again");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
         let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
             // Over the cap the socket is closed at once: cheaper for both than to let it wait.
-            refused.note(max);
+            if let Some(refused) = refused.is_due() {
+                tracing::warn!(max_connections = max, refused, "too many connections: refusing new ones");
+            }
             connections.count_refused();
             continue;
         };
@@ -75,21 +79,16 @@ fn is_of_the_client(error: &io::Error) -> bool {
     )
 }
 
-/// Says that connections are refused, at the 1st, 2nd, 4th … time, so that a flood does not fill the log.
+/// What is said at the 1st, 2nd, 4th … time, so that a flood does not fill the log.
 #[derive(Default)]
-struct Saturation {
-    count: usize,
+struct Doubling {
+    times: usize,
 }
 
-impl Saturation {
-    fn note(&mut self, max: usize) {
-        self.count += 1;
-        if self.count.is_power_of_two() {
-            tracing::warn!(
-                max_connections = max,
-                refused = self.count,
-                "too many connections: refusing new ones"
-            );
-        }
+impl Doubling {
+    /// How often it was by now, where that is to be said.
+    fn is_due(&mut self) -> Option<usize> {
+        self.times += 1;
+        self.times.is_power_of_two().then_some(self.times)
     }
 }

@@ -8,6 +8,7 @@
 mod harness;
 
 mod database;
+mod descriptors;
 mod kill;
 mod machine;
 mod records;
