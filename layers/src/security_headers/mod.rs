@@ -1,8 +1,9 @@
 //! Tells browsers what an answer may do.
 //!
-//! A preset names the headers for a purpose, and single settings differ from it. One step on the way back sets all, on errors and refusals of those inside too. A header that a handler has
-//! set already stays as it is. `Server` and `X-Powered-By` are taken out. `Strict-Transport-Security` is sent only over
-//! https, which [`client_ip`](crate::client_ip) finds out.
+//! A preset names the headers for a purpose, and single settings differ from it. One step on the way back sets all, on
+//! errors and refusals of those inside too. A header that a handler has set already stays as it is. `Server` and
+//! `X-Powered-By` are taken out. `Strict-Transport-Security` is sent only over https, which
+//! [`client_ip`](crate::client_ip) finds out.
 //!
 //! ```
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
