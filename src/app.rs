@@ -234,6 +234,7 @@ fn service_options(settings: &Settings, figures: &Figures) -> Result<Options, St
         email_domains,
         session_idle: settings.sessions.idle.0,
         session_lifetime: settings.sessions.lifetime.0,
+        sessions_per_user: settings.sessions.max_per_user,
         ..AccountOptions::default()
     };
     Ok(Options { accounts, ..Options::new(database) })
@@ -256,7 +257,7 @@ async fn first_admin(
     }
     let password = settings.admin.password.reveal();
     let credentials = (!password.is_empty())
-        .then(|| AdminCredentials { email: settings.admin.email.clone(), password: password.to_owned() });
+        .then(|| AdminCredentials { email: settings.admin.email.clone(), password: password.into() });
     match services.accounts.ensure_first_admin(credentials).await.map_err(StartError::FirstAdmin)? {
         FirstAdmin::Present => {}
         FirstAdmin::Created(user) => tracing::info!(email = user.email, "made the first administrator"),

@@ -171,6 +171,9 @@ pub(crate) struct Sessions {
     /// A session ends that long after the sign-in.
     #[schemars(extend("x-minimum" = "1m", "x-maximum" = "30d"))]
     pub(crate) lifetime: Time,
+    /// The most sessions of one person; who signs in once more ends the oldest.
+    #[schemars(range(min = 1, max = 1_000))]
+    pub(crate) max_per_user: usize,
 }
 
 /// Change streams.
@@ -421,7 +424,7 @@ impl Default for Admin {
 
 impl Default for Sessions {
     fn default() -> Self {
-        Self { idle: seconds(60 * 60), lifetime: seconds(12 * 60 * 60) }
+        Self { idle: seconds(60 * 60), lifetime: seconds(12 * 60 * 60), max_per_user: 20 }
     }
 }
 

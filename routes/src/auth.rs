@@ -160,7 +160,7 @@ pub(crate) async fn setup(mut context: Context) -> Result<Response, Problem> {
         token: document.text("token"),
         email: document.text("email"),
         name: document.optional_text("name"),
-        password: document.text("password"),
+        password: document.text("password").into(),
     };
     document.finish()?;
     let actor = actor_of(&context, Identity::Anonymous);
@@ -186,7 +186,7 @@ pub(crate) async fn setup(mut context: Context) -> Result<Response, Problem> {
 /// `POST /api/auth/login`
 pub(crate) async fn login(mut context: Context) -> Result<Response, Problem> {
     let mut document = Document::new(context.json().await?)?;
-    let (email, password) = (document.text("email"), document.text("password"));
+    let (email, password) = (document.text("email"), document.text("password").into());
     document.finish()?;
     let previous = session_cookie(context.head.headers()).map(str::to_owned);
     let actor = actor_of(&context, Identity::Anonymous);
@@ -235,7 +235,7 @@ pub(crate) async fn me(context: Context) -> Result<Response, Problem> {
 /// `POST /api/auth/change-password`
 pub(crate) async fn change_password(mut context: Context) -> Result<Response, Problem> {
     let mut document = Document::new(context.json().await?)?;
-    let (current, new) = (document.text("current_password"), document.text("new_password"));
+    let (current, new) = (document.text("current_password").into(), document.text("new_password").into());
     document.finish()?;
     let actor = actor(&context)?;
     let accounts = &context.state.services.accounts;

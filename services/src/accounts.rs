@@ -5,6 +5,7 @@ mod email_domain;
 #[cfg(test)]
 mod fixture;
 mod lockout;
+mod password;
 mod password_hasher;
 mod password_rules;
 mod revocation;
@@ -21,6 +22,7 @@ use std::time::Duration;
 pub use email::is_email;
 pub use email_domain::{EmailDomains, NoNameServers};
 pub use lockout::LockoutPolicy;
+pub use password::Password;
 pub use password_hasher::{HashingError, HashingOptions, PasswordHasher, Verdict};
 pub use password_rules::{
     MAXIMUM_PASSWORD_BYTES, MINIMUM_PASSWORD_CHARACTERS, PasswordFault, check_password,
@@ -48,6 +50,8 @@ pub struct AccountOptions {
     pub session_idle: Duration,
     /// A session ends that long after the sign-in.
     pub session_lifetime: Duration,
+    /// The most sessions of one user; who signs in once more ends the oldest.
+    pub sessions_per_user: usize,
     /// A verified session is believed that long without asking the database. Sessions that end on this
     /// instance end at once; those that end elsewhere, after that long.
     pub session_cache: Duration,
@@ -67,6 +71,7 @@ impl Default for AccountOptions {
             hashing: HashingOptions::default(),
             session_idle: Duration::from_secs(60 * 60),
             session_lifetime: Duration::from_secs(12 * 60 * 60),
+            sessions_per_user: 20,
             session_cache: Duration::from_secs(5),
             account_lockout: LockoutPolicy::ACCOUNT,
             address_lockout: LockoutPolicy::ADDRESS,
@@ -192,11 +197,12 @@ impl Figures {
     }
 
     fn revoked(&self, reason: Revocation, sessions: u64) {
-        let [sign_out, user, replaced, changed, set] = &self.sessions_revoked;
+        let [sign_out, user, replaced, displaced, changed, set] = &self.sessions_revoked;
         let counter = match reason {
             Revocation::SignOut => sign_out,
             Revocation::User => user,
             Revocation::Replaced => replaced,
+            Revocation::Displaced => displaced,
             Revocation::PasswordChanged => changed,
             Revocation::PasswordSet => set,
         };

@@ -56,7 +56,7 @@ pub async fn seed(services: &Services) -> Result<Demo, ServiceError> {
     }
     let password =
         Token::generate("").map_err(|error| ServiceError::Internal(error.to_string()))?.into_text();
-    let credentials = AdminCredentials { email: EMAIL.to_owned(), password: password.clone() };
+    let credentials = AdminCredentials { email: EMAIL.to_owned(), password: password.as_str().into() };
     if matches!(services.accounts.ensure_first_admin(Some(credentials)).await?, FirstAdmin::Present) {
         return Err(refused());
     }

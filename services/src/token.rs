@@ -5,6 +5,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
 
 use crate::error::ServiceError;
 
@@ -29,17 +30,19 @@ impl From<RandomError> for ServiceError {
     }
 }
 
-/// A token in clear text. It exists only on its way to whoever it was made for; `Debug` hides it.
+/// A token in clear text. It exists only on its way to whoever it was made for; `Debug` hides it, and it is overwritten
+/// when it is dropped.
 #[derive(Clone)]
-pub struct Token(String);
+pub struct Token(Zeroizing<String>);
 
 impl Token {
     /// A new token: `prefix` followed by 256 random bits in base64url.
     pub fn generate(prefix: &str) -> Result<Self, RandomError> {
         let mut text = String::with_capacity(prefix.len() + RANDOM_CHARACTERS);
         text.push_str(prefix);
-        URL_SAFE_NO_PAD.encode_string(random_bytes::<RANDOM_BYTES>()?, &mut text);
-        Ok(Self(text))
+        let random = Zeroizing::new(random_bytes::<RANDOM_BYTES>()?);
+        URL_SAFE_NO_PAD.encode_string(random.as_slice(), &mut text);
+        Ok(Self(Zeroizing::new(text)))
     }
 
     /// The clear text, to be sent to its owner and to nobody else.
@@ -48,8 +51,8 @@ impl Token {
     }
 
     /// The clear text as an owned string.
-    pub fn into_text(self) -> String {
-        self.0
+    pub fn into_text(mut self) -> String {
+        std::mem::take(&mut *self.0)
     }
 
     /// What to store of this token.

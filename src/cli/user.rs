@@ -9,13 +9,18 @@ use std::{
 use clap::{Args, Subcommand, ValueEnum};
 use flagstone_services::{
     Services,
-    accounts::NewUser,
+    accounts::{NewUser, Password},
     actor::{Actor, Role},
     error::ServiceError,
 };
 
+use zeroize::Zeroizing;
+
 use super::{Exit, ReportFormat, block_on, fail, load_settings};
 use crate::app;
+
+/// Room for a password from the start: a text that grows leaves pieces behind.
+const LONGEST_LINE: usize = 4096;
 
 /// Subcommands of `user`.
 #[derive(Debug, Subcommand)]
@@ -122,13 +127,13 @@ fn described(error: &ServiceError) -> String {
 }
 
 /// The first line of standard input. A terminal is told what is waited for.
-fn read_password() -> Result<String, Fault> {
+fn read_password() -> Result<Password, Fault> {
     let input = std::io::stdin();
     if input.is_terminal() {
         super::write_error(format_args!("Password (shown as you type; pipe it in to avoid that): "));
     }
-    let mut line = String::new();
+    let mut line = Zeroizing::new(String::with_capacity(LONGEST_LINE));
     input.lock().read_line(&mut line)?;
     let password = line.trim_end_matches(['\r', '\n']);
-    if password.is_empty() { Err(Fault::NoPassword) } else { Ok(password.to_owned()) }
+    if password.is_empty() { Err(Fault::NoPassword) } else { Ok(password.into()) }
 }

@@ -69,8 +69,8 @@ const LAYER: [MetricLabel; 2] = [
     MetricLabel::named("kind", "the layer's kind"),
 ];
 const REVOCATIONS: [&str; Revocation::ALL.len()] = {
-    let [sign_out, user, replaced, changed, set] = Revocation::ALL;
-    [sign_out.as_str(), user.as_str(), replaced.as_str(), changed.as_str(), set.as_str()]
+    let [sign_out, user, replaced, displaced, changed, set] = Revocation::ALL;
+    [sign_out.as_str(), user.as_str(), replaced.as_str(), displaced.as_str(), changed.as_str(), set.as_str()]
 };
 const TRIGGERS: [&str; Trigger::ALL.len()] = {
     let [start, watch, signal, admin] = Trigger::ALL;

@@ -76,7 +76,7 @@ impl Fixture {
             email: email.to_owned(),
             name: Some("Ada".to_owned()),
             role: Role::Member,
-            password: PASSWORD.to_owned(),
+            password: PASSWORD.into(),
         };
         self.accounts.create_user(&Actor::cli(), new).await.unwrap()
     }
@@ -91,7 +91,7 @@ impl Fixture {
         email: &str,
         password: &str,
     ) -> Result<SignedIn, SignInError> {
-        let request = SignIn { email: email.to_owned(), password: password.to_owned(), previous: None };
+        let request = SignIn { email: email.to_owned(), password: password.into(), previous: None };
         self.accounts.sign_in(&visitor(address), request).await
     }
 

@@ -11,6 +11,7 @@ use argon2::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::password::Password;
 use super::password_rules::MAXIMUM_PASSWORD_BYTES;
 use crate::token::{self, RandomError};
 
@@ -109,15 +110,15 @@ impl PasswordHasher {
     }
 
     /// The PHC string of a new password with a fresh salt.
-    pub async fn hash(&self, password: String) -> Result<String, HashingError> {
+    pub async fn hash(&self, password: Password) -> Result<String, HashingError> {
         let salt = token::random_bytes::<SALT_BYTES>()?;
-        self.run(move |hasher| hasher.hash_now(&password, &salt)).await
+        self.run(move |hasher| hasher.hash_now(password.reveal(), &salt)).await
     }
 
     /// Whether `password` is the one of `stored` (a PHC string). Without a stored hash, as for an account
     /// that does not exist, the same work is done and nothing matches.
-    pub async fn verify(&self, password: String, stored: Option<String>) -> Result<Verdict, HashingError> {
-        self.run(move |hasher| hasher.verify_now(&password, stored.as_deref())).await
+    pub async fn verify(&self, password: Password, stored: Option<String>) -> Result<Verdict, HashingError> {
+        self.run(move |hasher| hasher.verify_now(password.reveal(), stored.as_deref())).await
     }
 
     /// Hashes computed since the start.
@@ -207,12 +208,12 @@ mod tests {
     #[tokio::test]
     async fn a_hash_is_a_phc_string_of_its_parameters_and_matches_its_password_only() {
         let hasher = PasswordHasher::new(&options()).unwrap();
-        let stored = hasher.hash(PASSWORD.to_owned()).await.unwrap();
+        let stored = hasher.hash(PASSWORD.into()).await.unwrap();
         assert!(stored.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{stored}");
-        assert_ne!(stored, hasher.hash(PASSWORD.to_owned()).await.unwrap(), "each hash has its own salt");
-        let right = hasher.verify(PASSWORD.to_owned(), Some(stored.clone())).await.unwrap();
+        assert_ne!(stored, hasher.hash(PASSWORD.into()).await.unwrap(), "each hash has its own salt");
+        let right = hasher.verify(PASSWORD.into(), Some(stored.clone())).await.unwrap();
         assert_eq!(right, Verdict { matches: true, outdated: false });
-        let wrong = hasher.verify("violin gravel otter eighteen".to_owned(), Some(stored)).await.unwrap();
+        let wrong = hasher.verify("violin gravel otter eighteen".into(), Some(stored)).await.unwrap();
         assert_eq!(wrong, Verdict { matches: false, outdated: false });
     }
 
@@ -228,24 +229,32 @@ mod tests {
     #[tokio::test]
     async fn an_absent_account_and_a_huge_password_cost_one_hash_and_match_nothing() {
         let hasher = PasswordHasher::new(&options()).unwrap();
-        let nobody = hasher.verify(PASSWORD.to_owned(), None).await.unwrap();
+        let nobody = hasher.verify(PASSWORD.into(), None).await.unwrap();
         assert!(!nobody.matches);
         assert_eq!(hasher.hashes(), 1);
         let huge = "x".repeat(MAXIMUM_PASSWORD_BYTES + 1);
         for stored in [huge.clone(), String::new()] {
-            let stored = hasher.hash(stored).await.unwrap();
+            let stored = hasher.hash(stored.into()).await.unwrap();
             let before = hasher.hashes();
-            assert!(!hasher.verify(huge.clone(), Some(stored)).await.unwrap().matches);
+            assert!(!hasher.verify(huge.clone().into(), Some(stored)).await.unwrap().matches);
             assert_eq!(hasher.hashes(), before + 1);
         }
     }
 
     #[tokio::test]
+    async fn a_password_matches_however_its_letters_were_composed() {
+        let hasher = PasswordHasher::new(&options()).unwrap();
+        let stored = hasher.hash("une soir\u{e9}e tr\u{e8}s calme".into()).await.unwrap();
+        let decomposed = "une soire\u{301}e tre\u{300}s calme".into();
+        assert!(hasher.verify(decomposed, Some(stored)).await.unwrap().matches);
+    }
+
+    #[tokio::test]
     async fn other_parameters_are_outdated() {
         let old = PasswordHasher::new(&HashingOptions { iterations: 2, ..options() }).unwrap();
-        let stored = old.hash(PASSWORD.to_owned()).await.unwrap();
+        let stored = old.hash(PASSWORD.into()).await.unwrap();
         let hasher = PasswordHasher::new(&options()).unwrap();
-        let verdict = hasher.verify(PASSWORD.to_owned(), Some(stored)).await.unwrap();
+        let verdict = hasher.verify(PASSWORD.into(), Some(stored)).await.unwrap();
         assert_eq!(verdict, Verdict { matches: true, outdated: true });
     }
 
@@ -255,7 +264,7 @@ mod tests {
         for stored in
             ["", "plain text", "$2b$12$abcdefghijklmnopqrstuv", "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHQ"]
         {
-            let answer = hasher.verify(PASSWORD.to_owned(), Some(stored.to_owned())).await;
+            let answer = hasher.verify(PASSWORD.into(), Some(stored.to_owned())).await;
             assert!(matches!(answer, Err(HashingError::Failed(_))), "{stored}: {answer:?}");
         }
     }
@@ -270,7 +279,7 @@ mod tests {
     async fn without_a_place_the_caller_is_told_to_come_back() {
         let hasher = PasswordHasher::new(&HashingOptions { at_a_time: 1, ..options() }).unwrap();
         let place = hasher.place().await.unwrap();
-        let answer = hasher.hash(PASSWORD.to_owned()).await;
+        let answer = hasher.hash(PASSWORD.into()).await;
         assert!(matches!(answer, Err(HashingError::Busy)), "{answer:?}");
         assert_eq!(hasher.hashes(), 0);
         drop(place);

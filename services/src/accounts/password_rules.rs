@@ -7,6 +7,10 @@
 
 use std::collections::HashSet;
 
+use zeroize::Zeroize as _;
+
+use super::password::Password;
+
 /// Fewest characters (Unicode scalar values) where the password is the only factor: NIST 800-63B-4 §3.1.1.
 pub const MINIMUM_PASSWORD_CHARACTERS: usize = 15;
 
@@ -74,8 +78,10 @@ impl PasswordFault {
     }
 }
 
-/// Checks a new password. `about` is what is known of its owner: e-mail address and name.
+/// Checks a new password, in the form in which it is hashed. `about` is what is known of its owner: e-mail address and name.
 pub fn check_password(password: &str, about: &[&str]) -> Result<(), PasswordFault> {
+    let password = Password::from(password);
+    let password = password.reveal();
     if password.len() > MAXIMUM_PASSWORD_BYTES {
         return Err(PasswordFault::TooLong);
     }
@@ -105,7 +111,7 @@ fn words(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// A password's characters in lower case, in which common parts get marked.
+/// A password's characters in lower case, in which common parts get marked. They are overwritten when it is dropped.
 struct Letters {
     /// As typed.
     plain: Vec<char>,
@@ -118,9 +124,10 @@ struct Letters {
 
 impl Letters {
     fn read(password: &str) -> Self {
-        let lower = password.to_lowercase();
+        let mut lower = password.to_lowercase();
         let (plain, separators): (Vec<char>, Vec<char>) =
             lower.chars().partition(|&character| spoken(character).is_alphanumeric());
+        lower.zeroize();
         Self {
             spoken: plain.iter().map(|&character| spoken(character)).collect(),
             common: vec![false; plain.len()],
@@ -171,6 +178,13 @@ impl Letters {
         let left = || self.plain.iter().zip(&self.common).filter(|&(_, &common)| !common);
         let different = left().map(|(character, _)| character).collect::<HashSet<_>>().len();
         (left().count() + self.separators, different + self.separators)
+    }
+}
+
+impl Drop for Letters {
+    fn drop(&mut self) {
+        self.plain.zeroize();
+        self.spoken.zeroize();
     }
 }
 
@@ -230,6 +244,8 @@ mod tests {
     fn length_counts_characters_below_and_bytes_above() {
         refused("violin gravel ", PasswordFault::TooShort);
         refused("зимой не нужен", PasswordFault::TooShort);
+        // Fourteen letters, of which two are typed as three code points each.
+        refused("e\u{323}\u{302}veningfale\u{323}\u{302}nr", PasswordFault::TooShort);
         refused("", PasswordFault::TooShort);
         let longest =
             "violin gravel otter ".repeat(52).chars().take(MAXIMUM_PASSWORD_BYTES).collect::<String>();

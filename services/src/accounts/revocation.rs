@@ -7,6 +7,8 @@ pub enum Revocation {
     User,
     /// The user signed in again in the same browser.
     Replaced,
+    /// The user signed in more often than one may; it was the oldest.
+    Displaced,
     /// The user changed the password.
     PasswordChanged,
     /// An administrator or the command line set the user's password.
@@ -15,8 +17,14 @@ pub enum Revocation {
 
 impl Revocation {
     /// Every reason, in the order above.
-    pub const ALL: [Self; 5] =
-        [Self::SignOut, Self::User, Self::Replaced, Self::PasswordChanged, Self::PasswordSet];
+    pub const ALL: [Self; 6] = [
+        Self::SignOut,
+        Self::User,
+        Self::Replaced,
+        Self::Displaced,
+        Self::PasswordChanged,
+        Self::PasswordSet,
+    ];
 
     /// The name in a figure's label.
     pub const fn as_str(self) -> &'static str {
@@ -24,6 +32,7 @@ impl Revocation {
             Self::SignOut => "sign_out",
             Self::User => "user",
             Self::Replaced => "replaced",
+            Self::Displaced => "displaced",
             Self::PasswordChanged => "password_changed",
             Self::PasswordSet => "password_set",
         }

@@ -222,13 +222,14 @@ impl Accounts {
         Ok(sessions::count(&mut self.0.db.read().await?, now, self.seen_after(now)).await?)
     }
 
-    /// A new session of `user` from where `actor` is, and its row.
+    /// A new session of `user` from where `actor` is, and its row. Where the user has as many as one may have, the oldest
+    /// end: [`Self::opened`] is to be told which.
     pub(super) async fn open_session(
         &self,
         transaction: &mut Transaction,
         actor: &Actor,
         user: User,
-    ) -> Result<SignedIn, ServiceError> {
+    ) -> Result<(SignedIn, Vec<Uuid>), ServiceError> {
         let now = self.0.clock.now();
         let token = Token::generate("")?;
         let session = Session {
@@ -241,7 +242,22 @@ impl Accounts {
             user_agent: actor.user_agent.as_ref().map(|text| text.chars().take(MAXIMUM_USER_AGENT).collect()),
         };
         sessions::insert(transaction, &session, &token.hash()).await?;
-        Ok(SignedIn { token, session, user })
+        let all = sessions::of_user(transaction, user.id, now, self.seen_after(now)).await?;
+        let displaced: Vec<Uuid> =
+            all.iter().skip(self.0.options.sessions_per_user.max(1)).map(|session| session.id).collect();
+        for id in &displaced {
+            sessions::delete(transaction, *id, user.id).await?;
+            self.record_end(transaction, actor, "session.displace", *id).await?;
+        }
+        Ok((SignedIn { token, session, user }, displaced))
+    }
+
+    /// To be called once a new session, and the end of those it displaced, is committed.
+    pub(super) fn opened(&self, displaced: &[Uuid]) {
+        self.0.figures.created();
+        for session in displaced {
+            self.ended(*session, Revocation::Displaced);
+        }
     }
 
     async fn record_end(

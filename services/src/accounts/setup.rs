@@ -4,6 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use super::lockout::later;
+use super::password::Password;
 use super::sessions::SignedIn;
 use super::sign_in::acting;
 use super::users::{NewUser, User};
@@ -20,7 +21,7 @@ pub struct AdminCredentials {
     /// The e-mail address.
     pub email: String,
     /// In clear text.
-    pub password: String,
+    pub password: Password,
 }
 
 impl AdminCredentials {
@@ -49,7 +50,7 @@ pub struct Setup {
     /// What to call them.
     pub name: Option<String>,
     /// In clear text.
-    pub password: String,
+    pub password: Password,
 }
 
 impl Accounts {
@@ -168,14 +169,14 @@ impl Accounts {
         user.last_sign_in_at = Some(now);
         let actor = acting(actor, &user);
         self.insert_user(&mut transaction, &actor, &user, password_hash, "user.setup").await?;
-        let signed_in = self.open_session(&mut transaction, &actor, user).await?;
+        let (signed_in, displaced) = self.open_session(&mut transaction, &actor, user).await?;
         let id = signed_in.session.id.to_string();
         let mut entry = Entry::new("session.sign_in", "session", &id);
         entry.after = Some(serde_json::json!({ "method": "setup" }));
         audit::record(&mut transaction, now, &actor, entry).await?;
         transaction.commit().await?;
         self.0.set_up.store(true, Ordering::Relaxed);
-        self.0.figures.created();
+        self.opened(&displaced);
         Ok(signed_in)
     }
 

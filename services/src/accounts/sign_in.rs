@@ -7,6 +7,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::lockout::{self, Reservation, Subject};
+use super::password::Password;
 use super::revocation::Revocation;
 use super::sessions::SignedIn;
 use super::users::{User, check_new_password};
@@ -24,7 +25,7 @@ pub struct SignIn {
     /// The e-mail address in any spelling.
     pub email: String,
     /// In clear text.
-    pub password: String,
+    pub password: Password,
     /// The token of the session that the client had until now; it ends.
     pub previous: Option<String>,
 }
@@ -118,8 +119,8 @@ impl Accounts {
     pub async fn change_password(
         &self,
         actor: &Actor,
-        current: String,
-        new: String,
+        current: Password,
+        new: Password,
     ) -> Result<SignedIn, ServiceError> {
         let Identity::User { id, .. } = actor.identity else { return Err(ServiceError::Forbidden) };
         let mut read = self.0.db.read().await?;
@@ -147,7 +148,7 @@ impl Accounts {
         &self,
         actor: &Actor,
         email: &str,
-        password: String,
+        password: Password,
     ) -> Result<Result<Proven, Refused>, ServiceError> {
         let (found, reserved) = self.reserve(actor, email).await?;
         let account = found.as_ref().map(|credentials| credentials.user.id);
@@ -211,7 +212,7 @@ impl Accounts {
     }
 
     /// A hash that could not be renewed is renewed at the next sign-in.
-    async fn rehash(&self, password: String) -> Option<String> {
+    async fn rehash(&self, password: Password) -> Option<String> {
         let hash = self.0.hasher.hash(password).await;
         hash.inspect_err(|error| tracing::warn!(%error, "the hash of a password could not be renewed")).ok()
     }
@@ -238,16 +239,17 @@ impl Accounts {
             Some(token) => sessions::delete_by_token_hash(&mut transaction, &token::hash(token)).await?,
             None => None,
         };
-        let signed_in = self.open_session(&mut transaction, actor, user).await?;
+        let actor = acting(actor, &user);
+        let (signed_in, displaced) = self.open_session(&mut transaction, &actor, user).await?;
         let id = signed_in.session.id.to_string();
         let mut entry = Entry::new("session.sign_in", "session", &id);
         entry.after = Some(json!({ "method": "password", "replaces": replaced }));
-        audit::record(&mut transaction, now, &acting(actor, &signed_in.user), entry).await?;
+        audit::record(&mut transaction, now, &actor, entry).await?;
         transaction.commit().await?;
         if let Some(session) = replaced {
             self.ended(session, Revocation::Replaced);
         }
-        self.0.figures.created();
+        self.opened(&displaced);
         Ok(Ok(signed_in))
     }
 
@@ -267,14 +269,14 @@ impl Accounts {
         users::set_password(&mut transaction, user.id, hash, now).await?;
         user.updated_at = now;
         let ended = sessions::delete_of_user(&mut transaction, user.id).await?;
-        let signed_in = self.open_session(&mut transaction, actor, user).await?;
+        let (signed_in, displaced) = self.open_session(&mut transaction, actor, user).await?;
         let id = signed_in.user.id.to_string();
         let mut entry = Entry::new("user.change_password", "user", &id);
         entry.after = Some(json!({ "sessions_ended": ended, "session": signed_in.session.id }));
         audit::record(&mut transaction, now, actor, entry).await?;
         transaction.commit().await?;
         self.all_ended(signed_in.user.id, ended, Revocation::PasswordChanged);
-        self.0.figures.created();
+        self.opened(&displaced);
         Ok(signed_in)
     }
 

@@ -7,6 +7,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::email_domain::Delivery;
+use super::password::Password;
 use super::password_rules::check_password;
 use super::revocation::Revocation;
 use super::{Accounts, detached, email, lockout};
@@ -59,7 +60,7 @@ pub struct NewUser {
     /// What they may do.
     pub role: Role,
     /// In clear text; checked by [`check_password`].
-    pub password: String,
+    pub password: Password,
 }
 
 impl Accounts {
@@ -93,7 +94,7 @@ impl Accounts {
         &self,
         actor: &Actor,
         email: &str,
-        password: String,
+        password: Password,
     ) -> Result<User, ServiceError> {
         actor.require_admin()?;
         let email = email::normalize(email).ok_or(ServiceError::NotFound("user"))?;
@@ -159,7 +160,7 @@ impl Accounts {
     }
 
     /// Checks what a new user is made of and answers all faults at once; the password comes back in clear text.
-    pub(super) fn check_new_user(&self, new: NewUser) -> Result<(User, String), ServiceError> {
+    pub(super) fn check_new_user(&self, new: NewUser) -> Result<(User, Password), ServiceError> {
         let mut faults = Vec::new();
         let fault = |pointer: &str, code, detail: String| Fault { pointer: pointer.to_owned(), code, detail };
         let email = email::normalize(&new.email);
@@ -178,7 +179,7 @@ impl Accounts {
                 format!("a name has at most {MAXIMUM_NAME_CHARACTERS} characters and no control characters");
             faults.push(fault("/name", "invalid_name", detail));
         }
-        if let Err(error) = check_password(&new.password, &[&email, &name]) {
+        if let Err(error) = check_password(new.password.reveal(), &[&email, &name]) {
             faults.push(fault("/password", error.code(), error.to_string()));
         }
         if !faults.is_empty() {
@@ -241,11 +242,11 @@ impl Accounts {
 /// Refuses a password with a fault at `pointer`.
 pub(super) fn check_new_password(
     pointer: &str,
-    password: &str,
+    password: &Password,
     email: &str,
     name: &str,
 ) -> Result<(), ServiceError> {
-    check_password(password, &[email, name])
+    check_password(password.reveal(), &[email, name])
         .map_err(|fault| ServiceError::invalid(pointer, fault.code(), fault.to_string()))
 }
 

@@ -105,7 +105,7 @@ async fn a_user_of_a_domain_without_mail_is_refused_by_pointer() {
         email: email.to_owned(),
         name: None,
         role: Role::Member,
-        password: PASSWORD.to_owned(),
+        password: PASSWORD.into(),
     };
     let refused = fixture.accounts.create_user(&Actor::cli(), new("ada@mistyped.test")).await;
     let Err(ServiceError::Invalid(faults)) = refused else { panic!("{refused:?}") };

@@ -117,7 +117,7 @@ async fn signing_out_ends_the_session_at_once() {
     let rows = fixture.audit().await.len();
     fixture.accounts.sign_out(&actor, token).await.unwrap();
     assert_eq!(fixture.audit().await.len(), rows, "nothing happened the second time");
-    assert_eq!(fixture.accounts.figures().sessions_revoked, [1, 0, 0, 0, 0]);
+    assert_eq!(fixture.accounts.figures().sessions_revoked, [1, 0, 0, 0, 0, 0]);
 }
 
 #[tokio::test]
@@ -170,7 +170,7 @@ async fn a_long_user_agent_is_cut() {
     let (fixture, _) = Fixture::with_user().await;
     let mut actor = visitor(1);
     actor.user_agent = Some("é".repeat(20_000));
-    let request = SignIn { email: EMAIL.to_owned(), password: PASSWORD.to_owned(), previous: None };
+    let request = SignIn { email: EMAIL.to_owned(), password: PASSWORD.into(), previous: None };
     let signed_in = fixture.accounts.sign_in(&actor, request).await.unwrap();
     assert_eq!(signed_in.session.user_agent, Some("é".repeat(MAXIMUM_USER_AGENT)));
 }
@@ -195,4 +195,44 @@ async fn what_is_over_is_neither_listed_nor_counted_and_gets_purged() {
     // Three accounts and the address they were tried from.
     assert_eq!(accounts.purge().await.unwrap(), Purged { sessions: 1, failed_attempts: 4 });
     assert_eq!(accounts.purge().await.unwrap(), Purged::default());
+}
+
+#[tokio::test]
+async fn who_signs_in_too_often_ends_the_oldest_session() {
+    let (fixture, first) = signed_in().await;
+    let most = fixture.accounts.0.options.sessions_per_user;
+    let other = fixture.create_user("bob@example.com").await;
+    let bobs = fixture.sign_in(&other.email, PASSWORD).await.unwrap();
+    let mut opened = vec![first];
+    for _ in 1..most {
+        fixture.pass(1);
+        opened.push(fixture.sign_in(EMAIL, PASSWORD).await.unwrap());
+    }
+    for signed_in in &opened {
+        fixture.accounts.verify(signed_in.token.reveal()).await.unwrap();
+    }
+    fixture.pass(1);
+    let last = fixture.sign_in(EMAIL, PASSWORD).await.unwrap();
+    let (oldest, others) = opened.split_first().unwrap();
+    let gone = fixture.accounts.verify(oldest.token.reveal()).await;
+    assert!(matches!(gone, Err(SessionError::Invalid)), "at once, whatever memory held: {gone:?}");
+    for signed_in in others.iter().chain([&last, &bobs]) {
+        fixture.accounts.verify(signed_in.token.reveal()).await.unwrap();
+    }
+    assert_eq!(fixture.accounts.sessions(last.user.id).await.unwrap().len(), most);
+    let audited = fixture.audit().await.into_iter().find(|row| row.kind == "session.displace").unwrap();
+    assert_eq!(audited.entity, oldest.session.id.to_string());
+    assert_eq!(audited.actor, EMAIL);
+}
+
+#[tokio::test]
+async fn sessions_that_are_over_displace_none() {
+    let (fixture, _) = signed_in().await;
+    let most = fixture.accounts.0.options.sessions_per_user;
+    for _ in 1..most {
+        fixture.sign_in(EMAIL, PASSWORD).await.unwrap();
+    }
+    fixture.pass(61 * MINUTE);
+    fixture.sign_in(EMAIL, PASSWORD).await.unwrap();
+    assert!(fixture.audit().await.iter().all(|row| row.kind != "session.displace"));
 }

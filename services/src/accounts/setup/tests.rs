@@ -5,10 +5,7 @@ use crate::accounts::fixture::{EMAIL, Fixture, PASSWORD, options, visitor};
 use crate::actor::Identity;
 
 fn settings(password: &str) -> Option<AdminCredentials> {
-    Some(AdminCredentials {
-        email: AdminCredentials::DEFAULT_EMAIL.to_owned(),
-        password: password.to_owned(),
-    })
+    Some(AdminCredentials { email: AdminCredentials::DEFAULT_EMAIL.to_owned(), password: password.into() })
 }
 
 fn request(token: &Token, email: &str) -> Setup {
@@ -16,7 +13,7 @@ fn request(token: &Token, email: &str) -> Setup {
         token: token.reveal().to_owned(),
         email: email.to_owned(),
         name: Some("Ada".to_owned()),
-        password: PASSWORD.to_owned(),
+        password: PASSWORD.into(),
     }
 }
 
@@ -69,7 +66,7 @@ async fn a_bad_password_in_the_settings_stops_the_start() {
     for password in ["", "admin", "adminadminadminadmin"] {
         assert_eq!(faults(fixture.accounts.ensure_first_admin(settings(password)).await), ["/password"]);
     }
-    let settings = AdminCredentials { email: "nobody".to_owned(), password: "short".to_owned() };
+    let settings = AdminCredentials { email: "nobody".to_owned(), password: "short".into() };
     assert_eq!(faults(fixture.accounts.ensure_first_admin(Some(settings)).await), ["/email", "/password"]);
     assert!(fixture.accounts.setup_needed().await.unwrap());
 }
@@ -107,7 +104,7 @@ async fn faults_do_not_use_the_token_up() {
     let (fixture, token) = with_token().await;
     let mut bad = request(&token, "no address");
     bad.name = Some("x\n".to_owned() + &"x".repeat(100));
-    bad.password = "short".to_owned();
+    bad.password = "short".into();
     let answer = fixture.accounts.setup(&visitor(1), bad).await;
     assert_eq!(faults(answer), ["/email", "/name", "/password"]);
     fixture.accounts.setup(&visitor(1), request(&token, EMAIL)).await.unwrap();

@@ -131,7 +131,7 @@ async fn attempts_at_the_same_moment_are_counted_one_by_one() {
     let attempts = (0..12_u8).map(|address| {
         let accounts = fixture.accounts.clone();
         tokio::spawn(async move {
-            let password = if address == 11 { PASSWORD } else { WRONG }.to_owned();
+            let password = if address == 11 { PASSWORD } else { WRONG }.into();
             accounts
                 .sign_in(&visitor(address), SignIn { email: EMAIL.to_owned(), password, previous: None })
                 .await
@@ -177,7 +177,7 @@ async fn a_hash_with_old_parameters_is_renewed_at_the_next_sign_in() {
         AccountOptions { hashing, ..AccountOptions::default() },
     )
     .unwrap();
-    let request = SignIn { email: EMAIL.to_owned(), password: PASSWORD.to_owned(), previous: None };
+    let request = SignIn { email: EMAIL.to_owned(), password: PASSWORD.into(), previous: None };
     for hashes in [2, 1] {
         let before = accounts.figures().password_hashes;
         accounts.sign_in(&visitor(1), request.clone()).await.unwrap();
@@ -193,7 +193,7 @@ async fn the_session_of_before_ends_with_a_new_sign_in() {
     let previous = first.token.reveal().to_owned();
     fixture.accounts.verify(&previous).await.unwrap();
     let request =
-        SignIn { email: EMAIL.to_owned(), password: PASSWORD.to_owned(), previous: Some(previous.clone()) };
+        SignIn { email: EMAIL.to_owned(), password: PASSWORD.into(), previous: Some(previous.clone()) };
     let second = fixture.accounts.sign_in(&visitor(1), request).await.unwrap();
     assert_ne!(second.session.id, first.session.id);
     assert!(fixture.accounts.verify(&previous).await.is_err());
@@ -206,10 +206,10 @@ async fn the_session_of_before_ends_with_a_new_sign_in() {
 async fn a_password_changed_while_the_old_one_is_checked_lets_nobody_in() {
     let (fixture, _) = Fixture::with_user().await;
     let accounts = &fixture.accounts;
-    let Ok(proven) = accounts.check(&visitor(1), EMAIL, PASSWORD.to_owned()).await.unwrap() else {
+    let Ok(proven) = accounts.check(&visitor(1), EMAIL, PASSWORD.into()).await.unwrap() else {
         panic!("the password was right")
     };
-    accounts.set_password(&Actor::cli(), EMAIL, "umbrella tulip seven oboe".to_owned()).await.unwrap();
+    accounts.set_password(&Actor::cli(), EMAIL, "umbrella tulip seven oboe".into()).await.unwrap();
     let answer = accounts.admit(&visitor(1), proven, None).await.unwrap();
     assert!(answer.is_err_and(|refused| refused.refusal == Refusal::WrongPassword));
     assert_eq!(accounts.session_count().await.unwrap(), 0);
@@ -254,7 +254,7 @@ async fn a_busy_hasher_is_no_failed_attempt() {
     )
     .unwrap();
     let place = accounts.0.hasher.occupy().await;
-    let request = SignIn { email: EMAIL.to_owned(), password: PASSWORD.to_owned(), previous: None };
+    let request = SignIn { email: EMAIL.to_owned(), password: PASSWORD.into(), previous: None };
     let answer = accounts.sign_in(&visitor(1), request.clone()).await;
     assert!(matches!(answer, Err(SignInError::Service(ServiceError::Unavailable { .. }))), "{answer:?}");
     assert_eq!(fixture.count("SELECT COUNT(*) FROM failed_attempts").await, 0);
@@ -293,8 +293,7 @@ mod change_password {
             fixture.accounts.verify(session.token.reveal()).await.unwrap();
         }
         let actor = user_actor(&user);
-        let new =
-            fixture.accounts.change_password(&actor, PASSWORD.to_owned(), NEW.to_owned()).await.unwrap();
+        let new = fixture.accounts.change_password(&actor, PASSWORD.into(), NEW.into()).await.unwrap();
         for session in [&here, &there] {
             let token = session.token.reveal();
             assert!(fixture.accounts.verify_cached(token).is_none(), "forgotten at once");
@@ -315,14 +314,14 @@ mod change_password {
         let signed_in = fixture.sign_in(EMAIL, PASSWORD).await.unwrap();
         let actor = user_actor(&user);
         for _ in 0..5 {
-            let answer = fixture.accounts.change_password(&actor, WRONG.to_owned(), NEW.to_owned()).await;
+            let answer = fixture.accounts.change_password(&actor, WRONG.into(), NEW.into()).await;
             let Err(ServiceError::Invalid(faults)) = answer else { panic!("{answer:?}") };
             assert_eq!(
                 faults.iter().map(|fault| fault.pointer.as_str()).collect::<Vec<_>>(),
                 ["/current_password"]
             );
         }
-        let answer = fixture.accounts.change_password(&actor, PASSWORD.to_owned(), NEW.to_owned()).await;
+        let answer = fixture.accounts.change_password(&actor, PASSWORD.into(), NEW.into()).await;
         let Err(ServiceError::TooManyAttempts { retry_after }) = answer else { panic!("{answer:?}") };
         assert_eq!(retry_after, Duration::from_secs(1));
         fixture.accounts.verify(signed_in.token.reveal()).await.unwrap();
@@ -338,14 +337,12 @@ mod change_password {
         let (fixture, user) = Fixture::with_user().await;
         let actor = user_actor(&user);
         let hashes = fixture.accounts.figures().password_hashes;
-        let answer = fixture
-            .accounts
-            .change_password(&actor, PASSWORD.to_owned(), "passwordpassword".to_owned())
-            .await;
+        let answer =
+            fixture.accounts.change_password(&actor, PASSWORD.into(), "passwordpassword".into()).await;
         let Err(ServiceError::Invalid(faults)) = answer else { panic!("{answer:?}") };
         assert_eq!((faults[0].pointer.as_str(), faults[0].code), ("/new_password", "password_too_common"));
         assert_eq!(fixture.accounts.figures().password_hashes, hashes, "refused before anything is hashed");
-        let answer = fixture.accounts.change_password(&visitor(1), PASSWORD.to_owned(), NEW.to_owned()).await;
+        let answer = fixture.accounts.change_password(&visitor(1), PASSWORD.into(), NEW.into()).await;
         assert!(matches!(answer, Err(ServiceError::Forbidden)), "{answer:?}");
     }
 }

@@ -4,7 +4,7 @@ use crate::accounts::fixture::{EMAIL, Fixture, PASSWORD, user_actor, visitor};
 const NEW: &str = "umbrella tulip seven oboe";
 
 fn new_user(email: &str) -> NewUser {
-    NewUser { email: email.to_owned(), name: None, role: Role::Member, password: PASSWORD.to_owned() }
+    NewUser { email: email.to_owned(), name: None, role: Role::Member, password: PASSWORD.into() }
 }
 
 #[tokio::test]
@@ -36,7 +36,7 @@ async fn members_and_strangers_make_nobody() {
     for actor in [user_actor(&user), visitor(1)] {
         let answer = fixture.accounts.create_user(&actor, new_user("bob@example.com")).await;
         assert!(matches!(answer, Err(ServiceError::Forbidden)), "{answer:?}");
-        let answer = fixture.accounts.set_password(&actor, EMAIL, NEW.to_owned()).await;
+        let answer = fixture.accounts.set_password(&actor, EMAIL, NEW.into()).await;
         assert!(matches!(answer, Err(ServiceError::Forbidden)), "{answer:?}");
         let answer = fixture.accounts.unlock(&actor, user.id).await;
         assert!(matches!(answer, Err(ServiceError::Forbidden)), "{answer:?}");
@@ -51,7 +51,7 @@ async fn a_password_set_anew_ends_sessions_and_unlocks() {
     for _ in 0..6 {
         fixture.sign_in(EMAIL, "not the password").await.unwrap_err();
     }
-    fixture.accounts.set_password(&Actor::cli(), "Ada@Example.com", NEW.to_owned()).await.unwrap();
+    fixture.accounts.set_password(&Actor::cli(), "Ada@Example.com", NEW.into()).await.unwrap();
     assert!(fixture.accounts.verify_cached(signed_in.token.reveal()).is_none());
     assert!(fixture.accounts.verify(signed_in.token.reveal()).await.is_err());
     let row = fixture.last_audit().await;
@@ -65,10 +65,10 @@ async fn a_password_set_anew_ends_sessions_and_unlocks() {
 async fn a_password_is_set_for_users_there_are_and_by_the_rules() {
     let (fixture, _) = Fixture::with_user().await;
     for email in ["bob@example.com", "no address"] {
-        let answer = fixture.accounts.set_password(&Actor::cli(), email, NEW.to_owned()).await;
+        let answer = fixture.accounts.set_password(&Actor::cli(), email, NEW.into()).await;
         assert!(matches!(answer, Err(ServiceError::NotFound("user"))), "{answer:?}");
     }
-    let answer = fixture.accounts.set_password(&Actor::cli(), EMAIL, "ada@example.com!".to_owned()).await;
+    let answer = fixture.accounts.set_password(&Actor::cli(), EMAIL, "ada@example.com!".into()).await;
     let Err(ServiceError::Invalid(faults)) = answer else { panic!("{answer:?}") };
     assert_eq!((faults[0].pointer.as_str(), faults[0].code), ("/password", "password_too_common"));
     fixture.sign_in(EMAIL, PASSWORD).await.unwrap();
@@ -79,7 +79,7 @@ async fn without_its_audit_row_a_password_stays() {
     let (fixture, _) = Fixture::with_user().await;
     let signed_in = fixture.sign_in(EMAIL, PASSWORD).await.unwrap();
     fixture.break_audit().await;
-    fixture.accounts.set_password(&Actor::cli(), EMAIL, NEW.to_owned()).await.unwrap_err();
+    fixture.accounts.set_password(&Actor::cli(), EMAIL, NEW.into()).await.unwrap_err();
     fixture.mend_audit().await;
     fixture.sign_in(EMAIL, PASSWORD).await.unwrap();
     fixture.accounts.verify(signed_in.token.reveal()).await.unwrap();
