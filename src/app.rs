@@ -39,6 +39,7 @@ use crate::{
         descriptors,
         drain::{Drain, Phase},
         listen,
+        runtime::DataPlane,
     },
     settings::{BadSetting, Loaded, Settings, environment_variables},
 };
@@ -92,6 +93,8 @@ pub(crate) struct App {
     signals: Signals,
     /// The accept loops: they end with the server, not before.
     listeners: JoinSet<()>,
+    /// Connections end with it.
+    data_plane: Arc<DataPlane>,
     _watcher: Watcher,
 }
 
@@ -153,10 +156,12 @@ impl App {
         };
         let pipeline = Pipeline::load(&loaded.pipeline_file(), host).map_err(StartError::Pipeline)?;
         let _ = shared.pipeline.set(pipeline.clone());
-        let connections = Connections::new(pipeline.clone(), table, settings.limits());
+        let data_plane = Arc::new(DataPlane::start(settings.server.runtime).map_err(StartError::Thread)?);
+        let connections = Connections::new(pipeline.clone(), table, settings.limits(), data_plane.control());
         let _ = shared.connections.set(Arc::clone(&connections));
 
-        let (addresses, listeners) = listen_on(&settings, &shared, connections, &drain).await?;
+        let (addresses, listeners) =
+            listen_on(&settings, &shared, connections, Arc::clone(&data_plane), &drain).await?;
         if let Some(demo) = &demo {
             write_out(format_args!("{}", demo::greeting(&addresses, demo)));
         }
@@ -166,7 +171,7 @@ impl App {
         }
         let watcher = pipeline.watch();
         tracing::info!(url = %addresses.url, admin = %addresses.admin_url, "ready");
-        Ok(Self { services, pipeline, drain, settings, signals, listeners, _watcher: watcher })
+        Ok(Self { services, pipeline, drain, settings, signals, listeners, data_plane, _watcher: watcher })
     }
 
     /// Serves until a signal says to stop, then stops in order. Returns whether all ended in time.
@@ -191,7 +196,9 @@ impl App {
 
     /// R74, step by step.
     async fn stop(self) -> bool {
-        let Self { services, drain, settings, signals, listeners: _listeners, .. } = self;
+        let Self {
+            services, drain, settings, signals, listeners: _listeners, data_plane: _data_plane, ..
+        } = self;
         let ignored = tokio::spawn(signals.ignore());
         drain.enter(Phase::NotReady);
         tracing::info!("stopping: not ready any more");
@@ -309,6 +316,7 @@ async fn listen_on(
     settings: &Settings,
     shared: &Arc<Shared>,
     connections: Arc<Connections>,
+    data_plane: Arc<DataPlane>,
     drain: &Drain,
 ) -> Result<(Addresses, JoinSet<()>), StartError> {
     let (address, admin_address) = (settings.listen()?, settings.admin_listen()?);
@@ -332,7 +340,7 @@ async fn listen_on(
     let max = descriptors::make_room(settings.server.max_connections);
     let mut listeners = JoinSet::new();
     listeners.spawn(admin_listener.serve(admin, drain.clone()));
-    listeners.spawn(listen::accept(listener, connections, max, drain.clone()));
+    listeners.spawn(listen::accept(listener, connections, data_plane, max, drain.clone()));
     let addresses =
         Addresses { url: format!("http://{}", reachable(bound)), admin_url: admin_bound.to_string() };
     Ok((addresses, listeners))

@@ -8,3 +8,4 @@ pub(crate) mod drain;
 mod linger;
 pub(crate) mod listen;
 pub(crate) mod proxy_protocol;
+pub(crate) mod runtime;

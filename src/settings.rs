@@ -24,6 +24,7 @@ pub(crate) use self::{
 };
 use crate::server::{
     activity::Timeouts, admin::AdminAddress, connection::Limits, proxy_protocol::ProxyProtocol,
+    runtime::RuntimeKind,
 };
 
 /// What any setting can be overridden by: `FLAGSTONE_<SECTION>__<KEY>`.
@@ -73,6 +74,9 @@ pub(crate) struct Server {
     /// The networks of proxies that begin each connection with the PROXY protocol (version 1 or 2). They have to, and
     /// nobody else may.
     pub(crate) proxy_protocol_from: List<Network>,
+    /// How the threads that serve connections are arranged: `shared`, one runtime for everything, or `per_core`, a
+    /// runtime of its own for each core, with a shared one for what waits for the database.
+    pub(crate) runtime: RuntimeKind,
     /// The most open connections; further ones are closed at once.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(crate) max_connections: usize,
@@ -380,6 +384,7 @@ impl Default for Server {
             port: String::new(),
             admin_listen: "127.0.0.1:8081".to_owned(),
             proxy_protocol_from: List::default(),
+            runtime: RuntimeKind::default(),
             max_connections: 20_000,
             header_timeout: seconds(10),
             idle_timeout: seconds(75),

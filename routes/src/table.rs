@@ -1,12 +1,13 @@
 use std::sync::Arc;
 
-use flagstone_layers::kernel::{Matched, RouteSpec};
+use flagstone_layers::kernel::{Matched, RouteSpec, Run};
 use http::Method;
 
 /// The route table: which route answers a method and a path.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     paths: matchit::Router<Path>,
+    runs: Vec<Run>,
 }
 
 #[derive(Clone, Debug)]
@@ -47,6 +48,7 @@ impl Table {
     /// Patterns that conflict, and routes that occur twice.
     pub fn new<'a>(specs: impl IntoIterator<Item = &'a RouteSpec>) -> Result<Self, TableError> {
         let mut paths: Vec<Path> = Vec::new();
+        let mut runs = Vec::new();
         for (id, spec) in specs.into_iter().enumerate() {
             let index = paths.iter().position(|path| path.pattern == spec.path).unwrap_or_else(|| {
                 paths.push(Path {
@@ -63,6 +65,7 @@ impl Table {
             }
             path.routes.push((spec.method.clone(), id));
             path.streaming |= spec.streaming;
+            runs.push(spec.run);
         }
         let mut router = matchit::Router::new();
         for mut path in paths {
@@ -70,7 +73,12 @@ impl Table {
             let pattern = path.pattern;
             router.insert(pattern, path).map_err(|source| TableError::Pattern { path: pattern, source })?;
         }
-        Ok(Self { paths: router })
+        Ok(Self { paths: router, runs })
+    }
+
+    /// Where a route's handler runs; anywhere, of one that is not known.
+    pub fn run(&self, id: usize) -> Run {
+        self.runs.get(id).copied().unwrap_or(Run::Control)
     }
 
     /// What answers a method and a raw path. `HEAD` is answered by `GET`, but not where `GET` is a stream.

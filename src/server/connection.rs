@@ -9,12 +9,12 @@ use std::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use flagstone_layers::kernel::{
-    Body, BoxError, Call, Exchange, Matched, Next, Panic, Problem, Request, Response,
+    Body, BoxError, Call, Exchange, Matched, Next, Panic, Problem, Request, Response, Run,
 };
 use flagstone_pipeline::{Pipeline, Snapshot};
 use flagstone_routes::{Misdirected, Table};
@@ -25,7 +25,8 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
     server::conn::auto::Builder,
 };
-use tokio::{net::TcpStream, sync::watch};
+use tokio::{net::TcpStream, runtime::Handle, sync::watch};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     activity::{Activity, Timeouts, Watchdog, Watched},
@@ -64,6 +65,8 @@ pub(crate) struct Connections {
 pub(crate) struct Router {
     pipeline: Pipeline,
     table: Table,
+    /// Where what may wait runs, unless on the connection's own runtime.
+    control: Option<Handle>,
 }
 
 /// Counts an open connection for as long as it lives.
@@ -77,15 +80,23 @@ struct RequestService {
 
 /// An answer on its way, noting when it is there.
 struct Answer {
-    call: Option<Call>,
+    call: Guarded,
     activity: Arc<Activity>,
 }
+
+/// A call, where a panic is an answer too.
+struct Guarded(Option<Call>);
 
 // === impl Connections ===
 
 impl Connections {
-    pub(crate) fn new(pipeline: Pipeline, table: Table, limits: Limits) -> Arc<Self> {
-        let router = Arc::new(Router { pipeline, table });
+    pub(crate) fn new(
+        pipeline: Pipeline,
+        table: Table,
+        limits: Limits,
+        control: Option<Handle>,
+    ) -> Arc<Self> {
+        let router = Arc::new(Router { pipeline, table, control });
         Arc::new(Self {
             router,
             http1: builder(&limits).http1_only(),
@@ -248,6 +259,7 @@ impl Router {
         let chain = chain(&snapshot, &matched);
         // An optional route that the pipeline leaves out is a path that does not exist.
         let matched = if chain.is_none() { Matched::NotFound } else { matched };
+        let control = self.control.as_ref().filter(|_| self.may_wait(&matched));
         let path = path.unwrap_or_else(|| parts.uri.path().into());
         let mut exchange = Exchange::new(parts.method.clone(), path, matched)
             .with_peer(peer)
@@ -256,7 +268,15 @@ impl Router {
             exchange = exchange.as_preflight();
         }
         let request = Request::new(parts, Body::from(body), Arc::new(exchange));
-        chain.unwrap_or_else(|| snapshot.fallback()).call(request)
+        let chain = chain.unwrap_or_else(|| snapshot.fallback());
+        match control {
+            Some(control) => on(control, chain.clone(), request),
+            None => chain.call(request),
+        }
+    }
+
+    fn may_wait(&self, matched: &Matched) -> bool {
+        matches!(matched, Matched::Route { id, .. } if self.table.run(*id) == Run::Control)
     }
 
     /// What the table has for a path, or for what it is an alias of; then with that path.
@@ -279,6 +299,19 @@ fn chain<'a>(snapshot: &'a Snapshot, matched: &Matched) -> Option<&'a Next> {
     }
 }
 
+/// Answers a request on another runtime. If its client goes away, the work there ends as it would here.
+fn on(runtime: &Handle, chain: Next, request: Request) -> Call {
+    let answer = async move { Guarded::new(|| chain.call(request)).await };
+    let answer = AbortOnDropHandle::new(runtime.spawn(answer));
+    Call::Future(Box::pin(async move {
+        match answer.await {
+            Ok(response) => response,
+            // That runtime ends, and with it the server.
+            Err(_) => std::future::pending().await,
+        }
+    }))
+}
+
 /// The method a CORS preflight asks for.
 fn preflight_for(parts: &http::request::Parts) -> Option<Method> {
     if parts.method != Method::OPTIONS {
@@ -296,9 +329,50 @@ impl Service<http::Request<Incoming>> for RequestService {
 
     fn call(&self, request: http::Request<Incoming>) -> Answer {
         self.activity.head_read(!request.body().is_end_stream());
-        let call = Panic::catch(|| self.router.call(request, self.peer))
-            .unwrap_or_else(|panic| Call::Ready(out_of_order(&panic)));
-        Answer { call: Some(call), activity: Arc::clone(&self.activity) }
+        Answer {
+            call: Guarded::new(|| self.router.call(request, self.peer)),
+            activity: Arc::clone(&self.activity),
+        }
+    }
+}
+
+// === impl Answer ===
+
+impl Future for Answer {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let response = ready!(Pin::new(&mut self.call).poll(context));
+        self.activity.answered(response.status());
+        Poll::Ready(Ok(response))
+    }
+}
+
+// === impl Guarded ===
+
+impl Guarded {
+    fn new(call: impl FnOnce() -> Call) -> Self {
+        Self(Some(Panic::catch(call).unwrap_or_else(|panic| Call::Ready(out_of_order(&panic)))))
+    }
+}
+
+impl Future for Guarded {
+    type Output = Response;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {
+        match self.0.take() {
+            Some(Call::Ready(response)) => Poll::Ready(response),
+            Some(Call::Future(mut future)) => match Panic::catch(|| future.as_mut().poll(context)) {
+                Ok(Poll::Ready(response)) => Poll::Ready(response),
+                Ok(Poll::Pending) => {
+                    self.0 = Some(Call::Future(future));
+                    Poll::Pending
+                }
+                Err(panic) => Poll::Ready(out_of_order(&panic)),
+            },
+            // A future that is polled again after its end answers nothing.
+            None => Poll::Pending,
+        }
     }
 }
 
@@ -307,26 +381,4 @@ fn out_of_order(panic: &Panic) -> Response {
     tracing::error!(location = panic.location(), %panic, "a layer panicked");
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "The server could not answer.")
         .into_response(&Exchange::new(Method::GET, "", Matched::NotFound))
-}
-
-impl Future for Answer {
-    type Output = Result<Response, Infallible>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let response = match self.call.take() {
-            Some(Call::Ready(response)) => response,
-            Some(Call::Future(mut future)) => match Panic::catch(|| future.as_mut().poll(context)) {
-                Ok(Poll::Ready(response)) => response,
-                Ok(Poll::Pending) => {
-                    self.call = Some(Call::Future(future));
-                    return Poll::Pending;
-                }
-                Err(panic) => out_of_order(&panic),
-            },
-            // A future that is polled again after its end answers nothing.
-            None => return Poll::Pending,
-        };
-        self.activity.answered(response.status());
-        Poll::Ready(Ok(response))
-    }
 }

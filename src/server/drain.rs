@@ -2,7 +2,7 @@
 
 use std::{future::Future, time::Duration};
 
-use tokio::sync::watch;
+use tokio::{runtime::Handle, sync::watch};
 use tokio_util::task::TaskTracker;
 
 /// How far the end has come. Phases only go forward.
@@ -53,6 +53,11 @@ impl Drain {
     /// Runs a task that the end waits for.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
+    }
+
+    /// Runs a task that the end waits for on another runtime.
+    pub(crate) fn spawn_on(&self, task: impl Future<Output = ()> + Send + 'static, runtime: &Handle) {
+        self.tasks.spawn_on(task, runtime);
     }
 
     /// The tasks that still run.

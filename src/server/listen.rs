@@ -10,6 +10,7 @@ use tokio::{
 use super::{
     connection::Connections,
     drain::{self, Drain, Phase},
+    runtime::DataPlane,
 };
 
 /// How long to wait after an accept that failed for want of resources, before trying again.
@@ -21,7 +22,13 @@ pub(crate) async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Accepts connections until the drain begins; never more than `max` at a time.
-pub(crate) async fn accept(listener: TcpListener, connections: Arc<Connections>, max: usize, drain: Drain) {
+pub(crate) async fn accept(
+    listener: TcpListener,
+    connections: Arc<Connections>,
+    data_plane: Arc<DataPlane>,
+    max: usize,
+    drain: Drain,
+) {
     let permits = Arc::new(Semaphore::new(max));
     let mut phase = drain.watch();
     let (mut refused, mut failed) = (Doubling::default(), Doubling::default());
@@ -49,10 +56,13 @@ pub(crate) async fn accept(listener: TcpListener, connections: Arc<Connections>,
             connections.count_refused();
             continue;
         };
-        let served = connections.clone().serve(stream, peer, drain.watch());
-        drain.spawn(async move {
-            served.await;
-            drop(permit);
+        let (connections, phase) = (Arc::clone(&connections), drain.watch());
+        data_plane.spawn(&drain, stream, move |stream| {
+            let served = connections.serve(stream, peer, phase);
+            async move {
+                served.await;
+                drop(permit);
+            }
         });
     }
 }

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// The longest anything is waited for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server to be started. Clones share the folder: with a database in it, they start the same server again.
 #[derive(Clone)]
@@ -202,8 +202,11 @@ impl Setup {
         if silent {
             let deadline = Instant::now() + PATIENCE;
             while !ready.exists() {
+                if let Some(status) = server.child.try_wait().unwrap() {
+                    panic!("{status}: {}", server.lines.iter().collect::<Vec<_>>().join("\n"));
+                }
                 assert!(Instant::now() < deadline, "the server is not ready");
-                thread::yield_now();
+                thread::park_timeout(Duration::from_millis(5));
             }
         } else {
             server.log_line(|line| line["message"] == "ready");
