@@ -229,7 +229,11 @@ impl App {
 
 fn service_options(settings: &Settings, figures: &Figures) -> Result<Options, StartError> {
     let mut database = DatabaseOptions::new(DatabaseUrl::parse(settings.database.url.reveal())?);
+    database.wait_timeout = settings.database.wait_timeout.0;
     database.statement_timeout = settings.database.statement_timeout.0;
+    database.connections = settings.database.connections;
+    let ca_file = &settings.database.tls_ca_file;
+    database.tls_ca_file = (!ca_file.is_empty()).then(|| ca_file.into());
     database.busy_timeout = settings.database.busy_timeout.0;
     database.readers = settings.database.readers;
     database.observer = figures.queries().clone();

@@ -106,15 +106,25 @@ pub(crate) struct Server {
 pub(crate) struct Database {
     /// `sqlite:` and the path of a file, or `postgres://USER:PASSWORD@HOST:5432/DATABASE`.
     pub(crate) url: DatabaseAddress,
-    /// The longest wait for a connection and for a statement; afterwards the answer is 503.
+    /// The longest wait for a connection, and for whoever changes something at the moment; afterwards the answer is
+    /// 503.
+    #[schemars(extend("x-minimum" = "100ms", "x-maximum" = "1m"))]
+    pub(crate) wait_timeout: Time,
+    /// The longest wait for a statement; afterwards the answer is 503.
     #[schemars(extend("x-minimum" = "100ms", "x-maximum" = "5m"))]
     pub(crate) statement_timeout: Time,
-    /// How long to wait for another process that holds SQLite's lock.
+    /// SQLite: how long to wait for another process that holds its lock.
     #[schemars(extend("x-minimum" = "0ms", "x-maximum" = "1m"))]
     pub(crate) busy_timeout: Time,
-    /// Connections that only read.
+    /// SQLite: connections that only read.
     #[schemars(range(min = 1, max = 64))]
     pub(crate) readers: usize,
+    /// PostgreSQL: the most connections of this instance.
+    #[schemars(range(min = 2, max = 1_000))]
+    pub(crate) connections: u32,
+    /// PostgreSQL: the file with the certificates, in PEM, that the server's must come from; empty: those this machine
+    /// trusts.
+    pub(crate) tls_ca_file: String,
 }
 
 /// Logs.
@@ -401,8 +411,11 @@ impl Default for Database {
         Self {
             url: "sqlite:data/flagstone.db".into(),
             statement_timeout: seconds(5),
+            wait_timeout: seconds(5),
             busy_timeout: seconds(2),
             readers: 3,
+            connections: 10,
+            tls_ca_file: String::new(),
         }
     }
 }

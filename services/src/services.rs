@@ -17,7 +17,7 @@ use crate::hub::{EndReason, StreamCounters};
 use crate::keys::{KeyTable, Keys, StreamTokens};
 use crate::projects::Projects;
 use crate::snapshot::Snapshots;
-use crate::store::{self, DatabaseOptions, Db, StoreError};
+use crate::store::{self, DatabaseOptions, Db, PoolFigures, StoreError};
 
 /// How often expired keys are forgotten and counts written down.
 const HOUSEKEEPING: Duration = Duration::from_secs(15);
@@ -157,6 +157,11 @@ impl Services {
     async fn probe(&self) -> Result<(), StoreError> {
         store::statistics::ping(&mut self.db.read().await?).await?;
         self.db.probe().await
+    }
+
+    /// The pool of connections to PostgreSQL; `None` on SQLite.
+    pub fn pool(&self) -> Option<PoolFigures> {
+        self.db.pool()
     }
 
     /// How much there is.

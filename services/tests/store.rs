@@ -269,7 +269,7 @@ async fn too_many_waiting_callers_are_refused_at_once() {
 
 #[tokio::test]
 async fn waiting_for_a_connection_has_a_deadline() {
-    let (_database, db) = database(|options| options.statement_timeout = Duration::from_secs(1)).await;
+    let (_database, db) = database(|options| options.wait_timeout = Duration::from_secs(1)).await;
     let held = db.begin().await.unwrap();
     assert!(matches!(db.begin().await, Err(StoreError::Unavailable(_))));
     drop(held);

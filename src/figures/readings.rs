@@ -7,6 +7,7 @@ use flagstone_pipeline::{OutcomeKind, Pipeline, Status, Trigger};
 use flagstone_services::{
     Services,
     accounts::{AccountFigures, Revocation},
+    store::PoolFigures,
 };
 use prometheus_client::{
     collector::Collector,
@@ -30,6 +31,7 @@ pub(crate) struct Parts<'a> {
 /// What the parts said at one moment.
 struct Moment {
     accounts: AccountFigures,
+    pool: Option<PoolFigures>,
     streams: u64,
     stream_events: u64,
     stream_overflows: u64,
@@ -112,6 +114,52 @@ static READINGS: &[Reading] = &[
             "Passwords hashed, each of which costs tens of milliseconds",
         ),
         read: |moment| one(moment.accounts.password_hashes),
+    },
+    Reading {
+        spec: MetricSpec::gauge(
+            "db_pool_connections",
+            &[MetricLabel::one_of("state", &["idle", "used"])],
+            "Connections to PostgreSQL",
+        ),
+        read: |moment| {
+            let counts = moment
+                .pool
+                .iter()
+                .flat_map(|pool| [("idle", pool.idle), ("used", pool.connections.saturating_sub(pool.idle))]);
+            counts.map(|(state, count)| labelled("state", state, count.into())).collect()
+        },
+    },
+    Reading {
+        spec: MetricSpec::gauge(
+            "db_pool_max_connections",
+            &[],
+            "The most connections to PostgreSQL: the setting `database.connections`",
+        ),
+        read: |moment| of_pool(moment, |pool| u64::from(pool.max_connections).into()),
+    },
+    Reading {
+        spec: MetricSpec::counter(
+            "db_pool_waits",
+            &[],
+            "Operations that had to wait for a connection to PostgreSQL",
+        ),
+        read: |moment| of_pool(moment, |pool| pool.waits.into()),
+    },
+    Reading {
+        spec: MetricSpec::counter(
+            "db_pool_wait_seconds",
+            &[],
+            "Time that operations waited for a connection to PostgreSQL",
+        ),
+        read: |moment| of_pool(moment, |pool| Value::Real(pool.wait_time.as_secs_f64())),
+    },
+    Reading {
+        spec: MetricSpec::counter(
+            "db_pool_timeouts",
+            &[],
+            "Operations that got no connection to PostgreSQL in time, or found too many waiting",
+        ),
+        read: |moment| of_pool(moment, |pool| pool.timeouts.into()),
     },
     Reading {
         spec: MetricSpec::gauge("flag_streams", &[], "Change streams that are open, of SDKs and of OFREP"),
@@ -297,6 +345,10 @@ fn of_pipeline(moment: &Moment, read: impl Fn(&Status) -> Value) -> Vec<Sample> 
     moment.pipeline.as_ref().map(|status| one(read(status))).unwrap_or_default()
 }
 
+fn of_pool(moment: &Moment, read: impl Fn(&PoolFigures) -> Value) -> Vec<Sample> {
+    moment.pool.as_ref().map(|pool| one(read(pool))).unwrap_or_default()
+}
+
 fn of_process(moment: &Moment, read: impl Fn(&Process) -> Value) -> Vec<Sample> {
     moment.process.as_ref().map(|process| one(read(process))).unwrap_or_default()
 }
@@ -346,6 +398,7 @@ impl Parts<'_> {
         let streams = &self.services.streams;
         Moment {
             accounts: self.services.accounts.figures(),
+            pool: self.services.pool(),
             streams: streams.open(),
             stream_events: streams.events(),
             stream_overflows: streams.overflows(),

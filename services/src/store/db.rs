@@ -74,7 +74,9 @@ impl DatabaseUrl {
 pub struct DatabaseOptions {
     /// Where it is.
     pub url: DatabaseUrl,
-    /// Longest wait for a connection and for each statement; afterwards [`StoreError::Unavailable`].
+    /// Longest wait for a connection, and for whoever writes at the moment; afterwards [`StoreError::Unavailable`].
+    pub wait_timeout: Duration,
+    /// Longest wait for each statement; afterwards [`StoreError::Unavailable`].
     pub statement_timeout: Duration,
     /// How long SQLite waits for another process's lock before it gives up.
     pub busy_timeout: Duration,
@@ -91,10 +93,11 @@ pub struct DatabaseOptions {
 }
 
 impl DatabaseOptions {
-    /// The defaults: statements 5 s, locks 2 s, 3 readers, 10 connections, 1,024 waiting callers.
+    /// The defaults: waits and statements 5 s, locks 2 s, 3 readers, 10 connections, 1,024 waiting callers.
     pub fn new(url: DatabaseUrl) -> Self {
         Self {
             url,
+            wait_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(5),
             busy_timeout: Duration::from_secs(2),
             readers: 3,
@@ -211,6 +214,8 @@ enum Backend {
 /// The pool of connections to PostgreSQL since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PoolFigures {
+    /// The most connections there may be.
+    pub max_connections: u32,
     /// Connections there are.
     pub connections: u32,
     /// Those of them that nobody uses.

@@ -30,6 +30,7 @@ const CONNECTION_LIFETIME: Duration = Duration::from_secs(30 * 60);
 /// The pool.
 pub(super) struct Postgres {
     pool: Pool<Manager>,
+    max_connections: u32,
     attempts: Arc<Attempts>,
     leases: Arc<Leases>,
     timeout: Duration,
@@ -42,6 +43,7 @@ pub(super) struct Postgres {
 struct Manager {
     connections: PostgresConnectionManager<Tls>,
     attempts: Arc<Attempts>,
+    wait_timeout: Duration,
     statement_timeout: Duration,
 }
 
@@ -88,18 +90,20 @@ impl Postgres {
         if config.get_application_name().is_none() {
             config.application_name("flagstone");
         }
-        config.connect_timeout(options.statement_timeout);
+        config.connect_timeout(options.wait_timeout);
         config.tcp_user_timeout(options.statement_timeout * 2);
         let attempts =
             Arc::new(Attempts { failed: watch::Sender::new(0), reason: Mutex::new(String::new()) });
         let manager = Manager {
             connections: PostgresConnectionManager::new(config, Tls::new(options.tls_ca_file.as_deref())?),
             attempts: Arc::clone(&attempts),
+            wait_timeout: options.wait_timeout,
             statement_timeout: options.statement_timeout,
         };
+        let max_connections = options.connections.max(2);
         let pool = Pool::builder()
-            .max_size(options.connections.max(2))
-            .connection_timeout(options.statement_timeout)
+            .max_size(max_connections)
+            .connection_timeout(options.wait_timeout)
             .max_lifetime(Some(CONNECTION_LIFETIME))
             // A connection that broke is known as such, and one that broke silently would only answer here too.
             .test_on_check_out(false)
@@ -108,6 +112,7 @@ impl Postgres {
             .build_unchecked(manager);
         Ok(Self {
             pool,
+            max_connections,
             attempts,
             leases: Arc::default(),
             timeout: options.statement_timeout,
@@ -158,6 +163,7 @@ impl Postgres {
     pub(super) fn figures(&self) -> PoolFigures {
         let state = self.pool.state();
         PoolFigures {
+            max_connections: self.max_connections,
             connections: state.connections,
             idle: state.idle_connections,
             waits: state.statistics.get_waited,
@@ -209,7 +215,7 @@ impl ManageConnection for Manager {
     async fn connect(&self) -> Result<Session, Self::Error> {
         let made = async {
             let client = self.connections.connect().await?;
-            Session::new(client, self.statement_timeout).await
+            Session::new(client, self.wait_timeout, self.statement_timeout).await
         };
         made.await.inspect_err(|error| self.attempts.fail(error))
     }

@@ -33,6 +33,7 @@ pub(super) struct Sqlite {
     file: Arc<DatabaseFile>,
     writer: Arc<Pool>,
     readers: Arc<Pool>,
+    wait_timeout: Duration,
     timeout: Duration,
     /// How often it was opened again.
     reopened: AtomicU64,
@@ -59,6 +60,7 @@ impl Sqlite {
             file: Arc::new(DatabaseFile::new(path, options.busy_timeout)),
             writer: Pool::new(1, options.queue),
             readers: Pool::new(options.readers.max(1), options.queue),
+            wait_timeout: options.wait_timeout,
             timeout: options.statement_timeout,
             reopened: AtomicU64::new(0),
             attempt: tokio::sync::Mutex::default(),
@@ -105,7 +107,7 @@ impl Sqlite {
             Access::Read => &self.readers,
             Access::Write => &self.writer,
         };
-        let returned = pool.acquire(self.timeout).await?;
+        let returned = pool.acquire(self.wait_timeout).await?;
         let mut lease =
             Lease { file: self.file.clone(), returned: Some(returned), timeout: self.timeout, broken: false };
         lease.ask(|answer| Job::Begin(access, answer)).await?;

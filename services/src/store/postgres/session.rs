@@ -22,15 +22,20 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) async fn new(client: Client, statement_timeout: Duration) -> Result<Self, Error> {
-        let milliseconds = statement_timeout.as_millis().clamp(1, i32::MAX as u128 / 2);
-        // Longer than anybody waits for the write lock, so that a transaction in its last statement is not cut off.
-        let idle = milliseconds * 2;
+    pub(super) async fn new(
+        client: Client,
+        wait_timeout: Duration,
+        statement_timeout: Duration,
+    ) -> Result<Self, Error> {
+        let milliseconds = |duration: Duration| duration.as_millis().clamp(1, i32::MAX as u128 / 2);
+        let (lock, statement) = (milliseconds(wait_timeout), milliseconds(statement_timeout));
+        // Longer than any statement, so that a client that is only slow is not cut off.
+        let idle = statement * 2;
         // The server ends what takes too long by itself, so that an instance that was paused or cut off does not hold
         // the write lock.
         client
             .batch_execute(&format!(
-                "SET statement_timeout = {milliseconds}; SET lock_timeout = {milliseconds}; \
+                "SET statement_timeout = {statement}; SET lock_timeout = {lock}; \
                  SET idle_in_transaction_session_timeout = {idle}"
             ))
             .await?;
