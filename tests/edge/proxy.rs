@@ -40,9 +40,17 @@ impl Kind {
         let upstream = ("127.0.0.1:8080", server.to_string());
         match self {
             Self::Nginx => {
-                let locations = shipped("nginx.conf", &[upstream]);
-                let site = format!("http {{ server {{ listen {address};\n{locations}\n}} }}");
-                Proxy::nginx(address, &site)
+                let locations = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/nginx.conf");
+                let values = [
+                    upstream,
+                    ("listen 80;", format!("listen {};", free_address())),
+                    ("listen 443 ssl http2;", format!("listen {address};")),
+                    ("ssl_certificate /etc/ssl/certs/flags.example.com.pem;", String::new()),
+                    ("ssl_certificate_key /etc/ssl/private/flags.example.com.key;", String::new()),
+                    ("/etc/nginx/flagstone.conf", locations.display().to_string()),
+                ];
+                let site = shipped("nginx-tls.conf", &values);
+                Proxy::nginx(address, &format!("http {{ {site} }}"))
             }
             Self::Haproxy => {
                 let bind = "bind :443 ssl crt /etc/haproxy/flags.example.com.pem alpn h2,http/1.1";
