@@ -69,7 +69,7 @@ impl Kind {
 }
 
 /// A shipped file with other values in place of those it documents.
-fn shipped(file: &str, values: &[(&str, String)]) -> String {
+pub(crate) fn shipped(file: &str, values: &[(&str, String)]) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(file);
     let text = fs::read_to_string(path).unwrap();
     values.iter().fold(text, |text, (documented, value)| {
@@ -122,7 +122,7 @@ impl Proxy {
         })
     }
 
-    /// Starts a program on a file and waits until requests come through.
+    /// Starts a program on a file and waits until requests come through, or are sent on to https.
     fn start(
         address: SocketAddr,
         name: &str,
@@ -144,7 +144,8 @@ impl Proxy {
         let mut proxy = Self { address, child, folder };
         let deadline = Instant::now() + PATIENCE;
         let request = format!("GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-        while !proxy.listens() || exchange(address, request.as_bytes()).statuses() != [200] {
+        while !proxy.listens() || !matches!(exchange(address, request.as_bytes()).statuses()[..], [200 | 301])
+        {
             let ended = proxy.child.try_wait().unwrap();
             assert!(ended.is_none() && Instant::now() < deadline, "{name}: {ended:?} {}", proxy.output());
             thread::yield_now();

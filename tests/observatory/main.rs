@@ -6,7 +6,13 @@
 #[expect(dead_code, reason = "it serves the whole-server tests, which do more")]
 #[path = "../server/harness.rs"]
 mod harness;
+#[expect(dead_code, reason = "it serves the tests of the edge, which do more")]
+#[path = "../edge/proxy.rs"]
 mod proxy;
+mod site;
+#[expect(dead_code, reason = "it serves the tests of the edge, which do more")]
+#[path = "../edge/socket.rs"]
+mod socket;
 
 use std::{
     path::Path,
@@ -14,8 +20,8 @@ use std::{
 };
 
 use harness::Setup;
-use proxy::{HOST, Proxy};
 use serde_json::Value;
+use site::{HOST, Site};
 
 /// What each page of the shipped pipeline scores. 130 is all there is: the scanner's other 15 points are for a session
 /// cookie, for scripts with a checksum and for a name that browsers are shipped with, and none of these pages has one.
@@ -37,14 +43,14 @@ const PRESETS: [(&str, u64); 5] =
     [("api", 130), ("dashboard", 130), ("legacy", 130), ("sdk", 120), ("helmet", 120)];
 
 /// What the scanner says of these pages.
-fn scan(proxy: &Proxy, pages: &[&str]) -> Value {
+fn scan(site: &Site, pages: &[&str]) -> Value {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/observatory");
     let output = Command::new("node")
         .arg("scan.js")
-        .args([HOST, &proxy.http.to_string(), &proxy.https.to_string()])
+        .args([HOST, &site.http.port().to_string(), &site.https.port().to_string()])
         .args(pages)
         .current_dir(folder)
-        .env("NODE_EXTRA_CA_CERTS", proxy.certificate())
+        .env("NODE_EXTRA_CA_CERTS", site.certificate())
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
@@ -72,8 +78,8 @@ fn setup() -> Setup {
 #[test]
 fn every_kind_of_page_is_graded_a_plus() {
     let server = setup().start();
-    let proxy = Proxy::start(server.address());
-    let found = scan(&proxy, &SHIPPED.map(|(page, _)| page));
+    let site = Site::of(server.address());
+    let found = scan(&site, &SHIPPED.map(|(page, _)| page));
     for (page, least) in SHIPPED {
         assert_grade(page, &found[page], least);
     }
@@ -105,8 +111,8 @@ fn every_preset_is_graded_a_plus() {
             text.replacen("[[routes]]", &format!("{entries}[[routes]]"), 1)
         })
         .start();
-    let proxy = Proxy::start(server.address());
-    let found = scan(&proxy, &ROUTES);
+    let site = Site::of(server.address());
+    let found = scan(&site, &ROUTES);
     for ((preset, least), page) in PRESETS.into_iter().zip(ROUTES) {
         assert_grade(preset, &found[page], least);
     }
