@@ -36,6 +36,8 @@ mod hardening;
 mod headers;
 #[path = "server/limits.rs"]
 mod limits;
+#[path = "server/logs.rs"]
+mod logs;
 #[path = "server/management.rs"]
 mod management;
 #[path = "server/reload.rs"]

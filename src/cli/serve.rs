@@ -75,10 +75,14 @@ impl Serve {
                     false => Exit::Failed,
                 },
                 Err(StartError::Pipeline(report)) => {
+                    tracing::error!("the server does not start: the pipeline has faults");
                     show_report(&report, ReportFormat::Human);
                     Exit::Refused
                 }
-                Err(error) => fail(error),
+                Err(error) => {
+                    tracing::error!(%error, "the server does not start");
+                    fail(error)
+                }
             }
         });
         runtime.shutdown_timeout(std::time::Duration::from_millis(100));

@@ -33,6 +33,8 @@ pub(crate) struct Setup {
     /// What starts the binary, if anything but the test.
     launcher: Vec<String>,
     demo: bool,
+    /// Whether its log goes elsewhere than to the test.
+    silent: bool,
 }
 
 /// A server that runs. It is killed when dropped.
@@ -102,9 +104,15 @@ impl Setup {
             fs::copy(repository().join("config").join(file), folder.path().join("config").join(file))
                 .unwrap();
         }
-        let database = postgres_database();
-        let variables = HashMap::new();
-        Self { folder, database, variables, binary: binary(), launcher: Vec::new(), demo: false }
+        Self {
+            folder,
+            database: postgres_database(),
+            variables: HashMap::new(),
+            binary: binary(),
+            launcher: Vec::new(),
+            demo: false,
+            silent: false,
+        }
     }
 
     /// The shipped limits, for tests of them.
@@ -152,6 +160,12 @@ impl Setup {
         self
     }
 
+    /// Its log goes elsewhere than to the test.
+    pub(crate) fn silent(mut self) -> Self {
+        self.silent = true;
+        self
+    }
+
     /// A command of this setup's.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = match self.launcher.split_first() {
@@ -178,8 +192,10 @@ impl Setup {
     /// Starts the server and waits until it is ready: until it says so, or, where its log goes into a file, until its
     /// ready file is there.
     pub(crate) fn start(self) -> Server {
-        let silent = self.variables.contains_key("LOG_FILE");
+        let silent = self.silent || self.variables.contains_key("LOG_FILE");
         let ready = self.folder.path().join("ready.json");
+        // One of an earlier start says nothing about this one.
+        let _ = fs::remove_file(&ready);
         let mut command =
             self.command(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
         command.arg("--ready-file").arg(&ready);

@@ -168,26 +168,31 @@ impl Shared {
     }
 
     /// Writes what waits. `spare` is swapped for each group's buffer, so that none is copied or made anew. After `last`
-    /// nothing is taken any more. Returns the first error; the lines it concerns count as dropped.
+    /// nothing is taken any more. Returns whether anything was written, or the first error; the lines it concerns count
+    /// as dropped.
     pub(super) fn write_out(
         &self,
         output: &mut Output<impl io::Write>,
         spare: &mut Vec<u8>,
         last: bool,
-    ) -> io::Result<()> {
-        let mut written = Ok(());
+    ) -> io::Result<bool> {
+        let mut written = Ok(false);
         for shard in std::iter::once(&self.events).chain(self.shards.iter()) {
             {
                 let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
                 shard.closed = last;
                 std::mem::swap(&mut shard.bytes, spare);
             }
-            if let Err(lost) = output.write(spare) {
-                self.dropped.fetch_add(lost.lines, Ordering::Relaxed);
-                written = written.and(Err(lost.error));
+            match output.write(spare) {
+                Ok(()) => written = written.map(|any| any || !spare.is_empty()),
+                Err(lost) => {
+                    self.dropped.fetch_add(lost.lines, Ordering::Relaxed);
+                    written = written.and(Err(lost.error));
+                }
             }
             spare.clear();
         }
-        written.and(output.flush())
+        let flushed = output.flush();
+        written.and_then(|any| flushed.map(|()| any))
     }
 }

@@ -137,7 +137,7 @@ impl<W: io::Write> Work<W> {
             }
             let written = self.write_out(closing);
             self.report.errors(&written);
-            if written.is_ok() {
+            if !self.report.failing {
                 self.report.drops(self.shared.dropped(), false);
             }
             let mut state = self.shared.mailbox.lock();
@@ -152,7 +152,7 @@ impl<W: io::Write> Work<W> {
     }
 
     /// A target that panics fails: the thread goes on.
-    fn write_out(&mut self, last: bool) -> io::Result<()> {
+    fn write_out(&mut self, last: bool) -> io::Result<bool> {
         let Self { shared, output, spare, .. } = self;
         Panic::catch(|| shared.write_out(output, spare, last))
             .unwrap_or_else(|panic| Err(io::Error::other(format!("what writes it panicked: {panic}"))))
@@ -175,13 +175,14 @@ impl Report {
     /// How often drops are reported at most.
     const INTERVAL: Duration = Duration::from_secs(10);
 
-    fn errors(&mut self, written: &io::Result<()>) {
+    /// `written` says whether anything was: with nothing to write, nothing is known to work again.
+    fn errors(&mut self, written: &io::Result<bool>) {
         match written {
             Err(error) if !self.failing => {
                 self.failing = true;
                 tracing::error!(%error, "the log cannot be written");
             }
-            Ok(()) if self.failing => {
+            Ok(true) if self.failing => {
                 self.failing = false;
                 tracing::info!("the log is written again");
             }
