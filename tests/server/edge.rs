@@ -6,6 +6,7 @@ use std::{
 };
 
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 
 use crate::{
     cases::{Expected, cases},
@@ -153,4 +154,39 @@ fn a_client_that_reads_no_answers_is_let_go_and_what_it_did_not_read_thrown_away
     };
     assert_eq!(ended.kind(), std::io::ErrorKind::ConnectionReset, "{ended}");
     assert_eq!(server.get("/health").send().status, 200);
+}
+
+#[test]
+fn a_stream_whose_reader_stopped_is_ended() {
+    let server = Setup::demo().variable("FLAGSTONE_SERVER__WRITE_TIMEOUT", "1s").start();
+    // Small segments and little room: else megabytes went onto their way before anything waited.
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_tcp_mss(536).unwrap();
+    socket.set_recv_buffer_size(2048).unwrap();
+    socket.connect(&server.address().into()).unwrap();
+    let mut socket = TcpStream::from(socket);
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head = format!(
+        "GET /api/v1/stream HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\r\n",
+        server.address(),
+        server.client_key()
+    );
+    socket.write_all(head.as_bytes()).unwrap();
+    let deadline = std::time::Instant::now() + 3 * PATIENCE;
+    while server.figure("flag_streams") == 0 {
+        assert!(std::time::Instant::now() < deadline, "it is not open");
+    }
+    // Changes come until they fill what is there, and a while longer.
+    let admin = server.sign_in();
+    let path = "/api/management/projects/demo/flags/beta-search/environments/development";
+    let config = admin.get(path).send().json();
+    while server.figure("flag_streams") == 1 {
+        for _ in 0..20 {
+            assert_eq!(admin.put(path, &config).status, 200);
+        }
+        assert!(std::time::Instant::now() < deadline, "it is kept");
+    }
+    // What it had not read is thrown away, rather than kept in the kernel until it is.
+    let read = socket.read_to_end(&mut Vec::new());
+    assert_eq!(read.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
 }

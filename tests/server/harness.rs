@@ -373,6 +373,13 @@ impl Server {
         self.admin("GET", "/pipeline").send().json()
     }
 
+    /// One of its figures, by its name and labels as `/metrics` shows them.
+    pub(crate) fn figure(&self, name: &str) -> u64 {
+        let text = String::from_utf8(self.admin("GET", "/metrics").send().body).unwrap();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("no figure {name}")).parse().unwrap()
+    }
+
     /// Opens a stream and waits until the server said that it is.
     pub(crate) fn stream(&self, path: &str, headers: &[(&str, &str)]) -> EventStream {
         EventStream::open(self.address(), path, headers)
