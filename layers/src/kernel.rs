@@ -12,6 +12,7 @@ mod body;
 mod chain;
 mod environment;
 mod exchange;
+mod generation;
 mod hook;
 mod metric;
 mod next;
@@ -32,7 +33,8 @@ pub use self::{
     body::{Body, BodyError, BodyLimit},
     chain::{Instance, chain, chain_unfused},
     environment::Environment,
-    exchange::{Client, Exchange, Generation, Matched, RequestId, Stopped},
+    exchange::{Client, Exchange, Matched, RequestId, Stopped},
+    generation::{Generation, Readmission},
     hook::{Ended, Flow, Hook, HookState, Outcome, Slot},
     metric::{LabelValues, MetricKind, MetricLabel, MetricSpec},
     next::{BoxError, Call, Handler, Next, Response, handler},

@@ -54,8 +54,7 @@ pub(crate) fn build(
         // Every step's place is that of an instance: all were prepared.
         let steps: Vec<Instance> =
             route.steps.iter().filter_map(|step| instances.get(step.instance).cloned()).collect();
-        let layers = steps.iter().map(|instance| Arc::clone(&instance.name)).collect();
-        Chain { next: chain(&steps, endpoint.clone()), layers }
+        Chain { next: chain(&steps, endpoint.clone()), steps: steps.into() }
     };
     let chains = plan
         .routes

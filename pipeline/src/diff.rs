@@ -52,7 +52,7 @@ impl Changes {
                 .filter(|(route, _)| old.layers(*route) != new.layers(*route))
                 .map(|(_, spec)| format!("{} {}", spec.method, spec.path))
                 .collect(),
-            fallback: old.fallback.layers != new.fallback.layers,
+            fallback: old.fallback.layers() != new.fallback.layers(),
             aliases: old.aliases != new.aliases,
             ..Self::default()
         };

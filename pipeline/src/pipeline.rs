@@ -2,12 +2,15 @@
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use arc_swap::{ArcSwap, Guard};
-use flagstone_layers::kernel::Panic;
+use flagstone_layers::kernel::{Exchange, Panic, Readmission};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
@@ -41,6 +44,7 @@ pub(crate) struct Inner {
     seen: Mutex<Fingerprint>,
     retired: Mutex<Retired>,
     reloads: Mutex<ReloadCounts>,
+    streams_ended: AtomicU64,
 }
 
 // === impl Pipeline ===
@@ -69,6 +73,7 @@ impl Pipeline {
             seen: Mutex::new(read.fingerprint),
             retired: Mutex::default(),
             reloads: Mutex::new(reloads),
+            streams_ended: AtomicU64::new(0),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -153,12 +158,12 @@ impl std::fmt::Debug for Pipeline {
 
 impl Inner {
     /// One attempt, and the snapshot that it replaced. A panic is an outcome too: it refuses the pipeline.
-    fn attempt(&self, trigger: Trigger) -> (Outcome, Option<Arc<Snapshot>>) {
+    fn attempt(self: &Arc<Self>, trigger: Trigger) -> (Outcome, Option<Arc<Snapshot>>) {
         Panic::catch(|| self.try_attempt(trigger))
             .unwrap_or_else(|panic| (self.failed(trigger, &panic), None))
     }
 
-    fn try_attempt(&self, trigger: Trigger) -> (Outcome, Option<Arc<Snapshot>>) {
+    fn try_attempt(self: &Arc<Self>, trigger: Trigger) -> (Outcome, Option<Arc<Snapshot>>) {
         let mut states = lock(&self.states);
         states.prune(Instant::now());
         let known = lock(&self.seen).clone();
@@ -169,7 +174,7 @@ impl Inner {
                 let outcome = candidate.applied(&read.fields);
                 *states = candidate.states;
                 self.current.store(Arc::new(candidate.snapshot));
-                lock(&self.retired).add(&before);
+                self.replaced(&before);
                 (outcome, Some(before))
             }
             Ok(None) => (read.unchanged(before.generation().number()), None),
@@ -179,6 +184,20 @@ impl Inner {
         log::attempt(&attempt, &outcome);
         self.note(attempt, read.fingerprint);
         (outcome, replaced)
+    }
+
+    /// A new snapshot runs: whoever streams on an older one goes on where the new one would let it in.
+    fn replaced(self: &Arc<Self>, before: &Arc<Snapshot>) {
+        let readmission: Weak<Self> = Arc::downgrade(self);
+        before.generation().retire(readmission);
+        let mut retired = lock(&self.retired);
+        retired.add(before);
+        let ended = self.streams_ended.load(Ordering::Relaxed);
+        retired.recheck(&**self);
+        let ended = self.streams_ended.load(Ordering::Relaxed) - ended;
+        if ended > 0 {
+            tracing::info!(streams = ended, "ended the streams that the new pipeline refuses");
+        }
     }
 
     fn dry_run(&self) -> Outcome {
@@ -239,8 +258,10 @@ impl Inner {
     }
 
     fn status(&self) -> Status {
-        let reloads = lock(&self.reloads);
-        let (last_success_at, reloads) = (reloads.last_success(), reloads.list());
+        let (last_success_at, reloads) = {
+            let reloads = lock(&self.reloads);
+            (reloads.last_success(), reloads.list())
+        };
         let current = self.current.load();
         Status {
             generation: current.generation().number(),
@@ -249,6 +270,7 @@ impl Inner {
             last_attempt: Attempt::clone(&self.attempts.borrow()),
             instances: current.instances.iter().map(InstanceStatus::from).collect(),
             draining: lock(&self.retired).draining(),
+            streams_ended: self.streams_ended.load(Ordering::Relaxed),
             snapshots: *self.loader.alive().borrow(),
             last_success_at,
             reloads,
@@ -274,6 +296,16 @@ impl Inner {
     #[cfg(test)]
     pub(crate) fn alive(&self) -> watch::Receiver<usize> {
         self.loader.alive().subscribe()
+    }
+}
+
+impl Readmission for Inner {
+    fn readmits(&self, stream: &Exchange) -> bool {
+        let readmitted = self.current.load().readmits(stream);
+        if !readmitted {
+            self.streams_ended.fetch_add(1, Ordering::Relaxed);
+        }
+        readmitted
     }
 }
 

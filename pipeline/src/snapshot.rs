@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use flagstone_layers::kernel::{Generation, Next, Parsed, Stats};
+use flagstone_layers::kernel::{Exchange, Generation, Instance, Matched, Next, Parsed, Stats};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
@@ -24,8 +24,8 @@ pub struct Snapshot {
 /// A chain of layers around an endpoint.
 pub(crate) struct Chain {
     pub(crate) next: Next,
-    /// The instances' names, the outermost first.
-    pub(crate) layers: Box<[Arc<str>]>,
+    /// What it is made of, the outermost first.
+    pub(crate) steps: Box<[Instance]>,
 }
 
 /// A layer's instance in a snapshot.
@@ -80,8 +80,26 @@ impl Snapshot {
     }
 
     /// The names of a route's layers.
-    pub(crate) fn layers(&self, route: usize) -> Option<&[Arc<str>]> {
-        Some(&self.chains.get(route)?.as_ref()?.layers)
+    pub(crate) fn layers(&self, route: usize) -> Option<Vec<&str>> {
+        Some(self.chains.get(route)?.as_ref()?.layers())
+    }
+
+    /// Whether a stream that began on an older generation would be let in by this one's chain of its route.
+    pub(crate) fn readmits(&self, stream: &Exchange) -> bool {
+        let chain = match stream.matched() {
+            Matched::Route { id, .. } => self.chains.get(*id).and_then(Option::as_ref),
+            Matched::MethodNotAllowed { .. } | Matched::NotFound => Some(&self.fallback),
+        };
+        chain.is_some_and(|chain| chain.steps.iter().all(|step| step.readmits(stream)))
+    }
+}
+
+// === impl Chain ===
+
+impl Chain {
+    /// The names of its layers.
+    pub(crate) fn layers(&self) -> Vec<&str> {
+        self.steps.iter().map(|step| &*step.name).collect()
     }
 }
 

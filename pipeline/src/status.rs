@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use flagstone_layers::kernel::Generation;
+use flagstone_layers::kernel::{Generation, Readmission};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -29,6 +29,8 @@ pub struct Status {
     pub instances: Vec<InstanceStatus>,
     /// Older generations that requests or streams still run on.
     pub draining: Vec<Draining>,
+    /// Streams that were ended because a reload made rules that refuse them.
+    pub streams_ended: u64,
     /// Snapshots in memory: one, but for the moment of a swap.
     pub snapshots: usize,
     /// When an attempt last went well.
@@ -115,6 +117,13 @@ impl Retired {
     pub(crate) fn add(&mut self, snapshot: &Arc<Snapshot>) {
         self.0.retain(|(generation, _)| generation.strong_count() > 0);
         self.0.push((Arc::downgrade(&snapshot.generation), Arc::downgrade(snapshot)));
+    }
+
+    /// Has the streams that still run on them asked again: those that are refused now end.
+    pub(crate) fn recheck(&self, readmission: &dyn Readmission) {
+        for generation in self.0.iter().filter_map(|(generation, _)| generation.upgrade()) {
+            generation.recheck(readmission);
+        }
     }
 
     /// What still runs on them. Counts are of one moment each and may be off by a request that just ended.

@@ -24,6 +24,7 @@ use jiff::Timestamp;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::json;
 use tokio::time::{Instant, Sleep};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{
     GET, Routes,
@@ -53,6 +54,8 @@ struct EventStream {
     /// Rings when a heartbeat is due.
     timer: Pin<Box<Sleep>>,
     state: State,
+    /// A reload made rules that would not let it in.
+    refused: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -137,8 +140,8 @@ fn open(context: &Context, wire: Wire) -> Result<Response, Problem> {
         .get(&LAST_EVENT_ID)
         .map(|id| id.to_str().ok().and_then(|id| id.parse().ok()).unwrap_or(u64::MAX));
     let subscription = Subscription::open(&key, last, Timestamp::now());
-    let stream = EventStream::new(subscription, wire, context.state.streams);
-    context.exchange().mark_stream();
+    let refused = context.exchange().mark_stream();
+    let stream = EventStream::new(subscription, wire, context.state.streams, refused);
     let mut response = Response::new(Body::new(stream));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -150,13 +153,19 @@ fn open(context: &Context, wire: Wire) -> Result<Response, Problem> {
 // === impl EventStream ===
 
 impl EventStream {
-    fn new(subscription: Subscription, wire: Wire, options: StreamOptions) -> Self {
+    fn new(
+        subscription: Subscription,
+        wire: Wire,
+        options: StreamOptions,
+        refused: CancellationToken,
+    ) -> Self {
         Self {
             subscription,
             wire,
             heartbeat: options.heartbeat,
             timer: Box::pin(tokio::time::sleep(options.heartbeat)),
             state: State::Opening,
+            refused: Box::pin(refused.cancelled_owned()),
         }
     }
 
@@ -181,6 +190,9 @@ impl EventStream {
                 return Poll::Ready(Some(Bytes::from_static(b": connected\n\n")));
             }
             State::Open => {}
+        }
+        if self.refused.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Some(self.last()));
         }
         match self.subscription.poll_next(context) {
             Poll::Ready(StreamItem::Event(event)) => return Poll::Ready(Some(self.frame(&event))),

@@ -280,6 +280,14 @@ static READINGS: &[Reading] = &[
     },
     Reading {
         spec: MetricSpec::counter(
+            "pipeline_streams_ended",
+            &[],
+            "Streams ended because a reload made rules on callers or addresses that refuse them",
+        ),
+        read: |moment| of_pipeline(moment, |status| status.streams_ended.into()),
+    },
+    Reading {
+        spec: MetricSpec::counter(
             "layer_refusals",
             &LAYER,
             "Requests a layer answered instead of the handler",

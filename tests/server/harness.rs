@@ -17,6 +17,7 @@ use std::{
 
 use flagstone_services::store::testing::{self, TestDatabase};
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
 /// The longest anything is waited for.
@@ -368,6 +369,17 @@ impl Server {
         }
     }
 
+    /// Saves another pipeline and has it applied.
+    pub(crate) fn apply(&self, change: impl FnOnce(&str) -> String) {
+        let before = fs::read_to_string(self.pipeline_file()).unwrap();
+        let after = change(&before);
+        assert!(before != after, "nothing was changed");
+        fs::write(self.pipeline_file(), after).unwrap();
+        // Those who watch the file may have been quicker.
+        let answer = self.admin("POST", "/pipeline/reload").send();
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
     /// The pipeline's status.
     pub(crate) fn pipeline(&self) -> Value {
         self.admin("GET", "/pipeline").send().json()
@@ -383,6 +395,19 @@ impl Server {
     /// Opens a stream and waits until the server said that it is.
     pub(crate) fn stream(&self, path: &str, headers: &[(&str, &str)]) -> EventStream {
         EventStream::open(self.address(), path, headers)
+    }
+
+    /// Opens a stream from an address of loopback.
+    pub(crate) fn stream_from(&self, source: &str, path: &str, headers: &[(&str, &str)]) -> EventStream {
+        EventStream::on(self.connect_from(source), self.address(), path, headers)
+    }
+
+    /// Connects from an address of loopback.
+    pub(crate) fn connect_from(&self, source: &str) -> TcpStream {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::new(source.parse().unwrap(), 0).into()).unwrap();
+        socket.connect(&self.address().into()).unwrap();
+        TcpStream::from(socket)
     }
 
     /// Sends a signal, by `kill`, so that no unsafe code is needed.
@@ -524,7 +549,10 @@ impl<'s> Person<'s> {
 impl EventStream {
     /// Opens one at the server, or at what stands before it.
     pub(crate) fn open(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Self {
-        let mut socket = TcpStream::connect(address).unwrap();
+        Self::on(TcpStream::connect(address).unwrap(), address, path, headers)
+    }
+
+    fn on(mut socket: TcpStream, address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Self {
         let mut head = format!(
             "GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: text/event-stream\r\nConnection: close\r\n"
         );

@@ -90,6 +90,54 @@ fn a_stream_is_kept_alive_and_ends_at_its_age() {
 }
 
 #[test]
+fn a_reload_that_keeps_an_address_out_ends_its_streams_and_no_other() {
+    let server = Server::demo();
+    let bearer = authorization(&server);
+    let headers = [("authorization", bearer.as_str())];
+    let kept = server.stream_from("127.0.0.1", "/api/v1/stream", &headers);
+    let refused = server.stream_from("127.0.0.2", "/api/v1/stream", &headers);
+    let open = "block = { env = \"IP_BLOCK\", default = \"\" }";
+    let observing = "block = \"127.0.0.2\"\nmode = \"observe\"";
+    let admin = server.sign_in();
+
+    server.apply(|text| text.replace(open, observing));
+    admin.switch("beta-search", false);
+    assert_eq!(refused.data()["flagKey"], "beta-search", "a filter that only observes ends nothing");
+    assert_eq!(server.pipeline()["streams_ended"], 0);
+
+    server.apply(|text| text.replace(observing, "block = \"127.0.0.2\""));
+    let lines = refused.end();
+    assert!(lines.iter().any(|line| line.starts_with("retry: ")), "{lines:?}");
+    assert_eq!(server.pipeline()["streams_ended"], 1);
+    admin.switch("theme", false);
+    assert_eq!(kept.data()["flagKey"], "beta-search");
+    assert_eq!(kept.data()["flagKey"], "theme");
+
+    server.apply(|text| text.replace("requests = 5000", "requests = 6000"));
+    admin.switch("max-items", false);
+    assert_eq!(kept.data()["flagKey"], "max-items", "what has nothing to do with it ends nothing");
+    assert_eq!(server.pipeline()["streams_ended"], 1);
+}
+
+#[test]
+fn a_reload_that_asks_for_another_key_ends_the_streams_of_the_others() {
+    let server = Server::demo();
+    let (client, key) = (authorization(&server), format!("Bearer {}", server.server_key()));
+    let client = server.stream("/api/v1/stream", &[("authorization", &client)]);
+    let kept = server.stream("/api/v1/stream", &[("authorization", &key)]);
+    let bulk = server.post("/ofrep/v1/evaluate/flags").key(&server.client_key()).json(&json!({})).send();
+    let events = bulk.json()["eventStreams"][0]["endpoint"]["requestUri"].as_str().unwrap().to_owned();
+    let ofrep = server.stream(&events, &[]);
+    server.apply(|text| text.replace("stream = [\"@sdk\",", "stream = [\"@definitions\","));
+    client.end();
+    server.sign_in().switch("theme", false);
+    assert_eq!(kept.data()["flagKey"], "theme");
+    assert_eq!(ofrep.data()["type"], "refetchEvaluation", "another route, whose rules are what they were");
+    let again = server.get("/api/v1/stream").key(&server.client_key()).send();
+    assert_eq!(again.status, 403, "who comes back is refused as the stream was");
+}
+
+#[test]
 fn the_token_is_not_logged() {
     let server = Server::demo();
     assert_eq!(server.get("/ofrep/v1/events?token=secret-token").send().status, 401);

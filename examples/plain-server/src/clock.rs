@@ -1,4 +1,4 @@
-//! A stream: the seconds since it began. A reload does not end it.
+//! A stream: the seconds since it began. A reload ends it only where its rules would not let it in any more.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -17,9 +17,9 @@ pub(crate) fn routes() -> Vec<(RouteSpec, Next)> {
 }
 
 async fn stream(request: Request) -> Response {
-    request.exchange().mark_stream();
+    let refused = request.exchange().mark_stream();
     let (ticks, body) = Channel::new(1);
-    tokio::spawn(tick(ticks));
+    tokio::spawn(async move { refused.run_until_cancelled(tick(ticks)).await });
     let mut response = Response::new(Body::new(body));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));

@@ -126,6 +126,12 @@ impl Hook for Auth {
         };
         settle(head.exchange(), self.admits, self.challenge.as_ref(), found)
     }
+
+    /// By the kind of the caller: a token that opened a stream may have expired since, and whoever revokes a credential
+    /// ends its streams.
+    fn readmits(&self, stream: &Exchange) -> bool {
+        stream.principal().is_some_and(|principal| self.admits.contains(principal.kind()))
+    }
 }
 
 impl std::fmt::Debug for Auth {

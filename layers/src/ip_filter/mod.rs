@@ -38,7 +38,7 @@ use http::StatusCode;
 
 use self::ranges::Ranges;
 pub use self::spec::{Config, Spec};
-use crate::kernel::{Flow, Hook, Problem, RequestHead, Standalone};
+use crate::kernel::{Exchange, Flow, Hook, Problem, RequestHead, Standalone};
 
 /// The hook.
 #[derive(Debug)]
@@ -61,6 +61,11 @@ impl IpFilter {
         }
     }
 
+    /// Who cannot be told apart from those kept out is kept out.
+    fn admits(&self, exchange: &Exchange) -> bool {
+        exchange.address().is_some_and(|address| self.lets_pass(address))
+    }
+
     fn lets_pass(&self, address: IpAddr) -> bool {
         !self.block.contains(address) && self.allow.as_ref().is_none_or(|allow| allow.contains(address))
     }
@@ -70,12 +75,15 @@ impl Hook for IpFilter {
     type State = ();
 
     fn on_request(&self, head: &mut RequestHead) -> Flow<()> {
-        // Who cannot be told apart from those kept out is kept out.
-        if head.exchange().address().is_some_and(|address| self.lets_pass(address)) {
+        if self.admits(head.exchange()) {
             return Flow::Continue(());
         }
         let detail = "Your address may not call this.";
         Flow::refuse(head, Problem::new(StatusCode::FORBIDDEN, "ADDRESS_REFUSED", detail))
+    }
+
+    fn readmits(&self, stream: &Exchange) -> bool {
+        self.admits(stream)
     }
 }
 

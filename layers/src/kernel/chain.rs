@@ -116,6 +116,18 @@ impl Handler for Endpoint {
 // === impl Instance ===
 
 impl Instance {
+    /// Whether a stream that is open may go on where this instance now stands in its way. One that panics is asked in
+    /// vain: the stream ends.
+    pub fn readmits(&self, stream: &Exchange) -> bool {
+        match &self.prepared {
+            Prepared::Hook(hook) if !self.observe => Panic::catch(|| hook.0.readmits(stream)).unwrap_or_else(|panic| {
+                tracing::error!(layer = %self.name, %panic, "a layer panicked while it was asked about a stream");
+                false
+            }),
+            Prepared::Hook(_) | Prepared::Around(_) => true,
+        }
+    }
+
     fn place(&self) -> WrapContext {
         WrapContext { name: self.name.clone(), observe: self.observe, stats: self.stats.clone() }
     }

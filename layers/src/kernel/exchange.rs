@@ -4,15 +4,19 @@ use std::{
     str,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Instant,
 };
 
 use http::{Method, StatusCode};
 use smallvec::SmallVec;
+use tokio_util::sync::CancellationToken;
 
-use super::principal::Principal;
+use super::{
+    generation::{Generation, Readmission},
+    principal::Principal,
+};
 
 /// What is known of one request. Made once, where the connection routes; shared by every layer, the handler and the
 /// body's tail, so that outer layers see what inner ones learned.
@@ -32,7 +36,8 @@ pub struct Exchange {
     stopped: OnceLock<Stopped>,
     observed: Mutex<Vec<Arc<str>>>,
     secret: AtomicBool,
-    stream: AtomicBool,
+    /// Ends the stream that the answer is.
+    stream: OnceLock<CancellationToken>,
 }
 
 /// What the route table found for a request.
@@ -83,13 +88,6 @@ pub struct Stopped {
     pub status: StatusCode,
 }
 
-/// One generation of a pipeline, as those who still run on it hold it. Its strong count is what is in flight.
-#[derive(Debug)]
-pub struct Generation {
-    number: u64,
-    streams: AtomicUsize,
-}
-
 // === impl Exchange ===
 
 impl Exchange {
@@ -109,7 +107,7 @@ impl Exchange {
             stopped: OnceLock::new(),
             observed: Mutex::new(Vec::new()),
             secret: AtomicBool::new(false),
-            stream: AtomicBool::new(false),
+            stream: OnceLock::new(),
         }
     }
 
@@ -182,7 +180,7 @@ impl Exchange {
 
     /// The pipeline generation it runs on.
     pub fn generation(&self) -> Option<u64> {
-        self.generation.as_ref().map(|generation| generation.number)
+        self.generation.as_ref().map(|generation| generation.number())
     }
 
     /// The request's id, once a layer gave it one.
@@ -257,15 +255,28 @@ impl Exchange {
 
     /// Whether the answer is a stream.
     pub fn is_stream(&self) -> bool {
-        self.stream.load(Ordering::Relaxed)
+        self.stream.get().is_some()
     }
 
-    /// Notes that the answer is a stream, which may outlive its generation. Handlers do so before they answer.
-    pub fn mark_stream(&self) {
-        if !self.stream.swap(true, Ordering::Relaxed)
+    /// Notes that the answer is a stream, which may outlive its generation. Handlers do so before they answer, and end
+    /// the stream once the token is cancelled: a reload made rules that would not let it in.
+    pub fn mark_stream(self: &Arc<Self>) -> CancellationToken {
+        let token = CancellationToken::new();
+        if self.stream.set(token.clone()).is_ok()
             && let Some(generation) = &self.generation
         {
-            generation.streams.fetch_add(1, Ordering::Relaxed);
+            generation.begin_stream(self);
+        }
+        self.stream.get().cloned().unwrap_or(token)
+    }
+
+    /// Ends the stream, unless the rules of now let it in.
+    pub(super) fn recheck(&self, readmission: &dyn Readmission) {
+        if let Some(token) = self.stream.get()
+            && !token.is_cancelled()
+            && !readmission.readmits(self)
+        {
+            token.cancel();
         }
     }
 }
@@ -275,7 +286,7 @@ impl Drop for Exchange {
         if self.is_stream()
             && let Some(generation) = &self.generation
         {
-            generation.streams.fetch_sub(1, Ordering::Relaxed);
+            generation.end_stream(self);
         }
     }
 }
@@ -300,25 +311,6 @@ fn parameter_names(pattern: &'static str) -> impl Iterator<Item = &'static str> 
         .split('{')
         .skip(1)
         .filter_map(|rest| rest.split_once('}').map(|(name, _)| name.trim_start_matches('*')))
-}
-
-// === impl Generation ===
-
-impl Generation {
-    /// A generation that nothing runs on yet.
-    pub fn new(number: u64) -> Arc<Self> {
-        Arc::new(Self { number, streams: AtomicUsize::new(0) })
-    }
-
-    /// Its number; the first is 1.
-    pub fn number(&self) -> u64 {
-        self.number
-    }
-
-    /// The streams that began on it and are still open.
-    pub fn streams(&self) -> usize {
-        self.streams.load(Ordering::Relaxed)
-    }
 }
 
 // === impl RequestId ===
@@ -387,18 +379,5 @@ mod tests {
         for bad in [&b""[..], b"a b", b"a\"b", b"a\nb", "ä".as_bytes(), &[b'a'; 65]] {
             assert!(RequestId::parse(bad).is_none(), "{bad:?}");
         }
-    }
-
-    #[test]
-    fn a_stream_is_counted_once_and_until_it_is_dropped() {
-        let generation = Generation::new(1);
-        let exchange =
-            Exchange::new(Method::GET, "/", Matched::NotFound).with_generation(Arc::clone(&generation));
-        exchange.mark_stream();
-        exchange.mark_stream();
-        assert_eq!(generation.streams(), 1);
-        drop(exchange);
-        assert_eq!(generation.streams(), 0);
-        assert_eq!(Arc::strong_count(&generation), 1);
     }
 }

@@ -30,6 +30,12 @@ pub trait Hook: Send + Sync + 'static {
 
     /// Notes the end. Must not block.
     fn on_end(&self, _exchange: &Exchange, _ended: &Ended) {}
+
+    /// Whether a stream that is open while a reload puts this hook in its way may go on. All that is known is what was
+    /// learned when it began. To be said by those who decide by who calls and from where.
+    fn readmits(&self, _stream: &Exchange) -> bool {
+        true
+    }
 }
 
 /// What a hook decides.
@@ -99,6 +105,7 @@ pub(super) trait ErasedHook: Send + Sync {
     fn on_request(&self, head: &mut RequestHead, slots: &mut Slots) -> ErasedFlow;
     fn on_response(&self, slots: &mut Slots, response: &mut ResponseHead<'_>);
     fn on_end(&self, exchange: &Exchange, ended: &Ended);
+    fn readmits(&self, stream: &Exchange) -> bool;
     fn ends(&self) -> bool;
 }
 
@@ -155,6 +162,10 @@ impl<H: Hook> ErasedHook for H {
 
     fn on_end(&self, exchange: &Exchange, ended: &Ended) {
         Hook::on_end(self, exchange, ended);
+    }
+
+    fn readmits(&self, stream: &Exchange) -> bool {
+        Hook::readmits(self, stream)
     }
 
     fn ends(&self) -> bool {

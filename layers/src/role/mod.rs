@@ -27,7 +27,7 @@ mod spec;
 use http::StatusCode;
 
 pub use self::spec::{Config, RequiredRole, Spec};
-use crate::kernel::{Flow, Hook, PrincipalSet, Problem, RequestHead, Standalone};
+use crate::kernel::{Exchange, Flow, Hook, PrincipalSet, Problem, RequestHead, Standalone};
 
 /// The hook.
 #[derive(Clone, Copy, Debug)]
@@ -50,12 +50,15 @@ impl Hook for Role {
     type State = ();
 
     fn on_request(&self, head: &mut RequestHead) -> Flow<()> {
-        let caller = head.exchange().principal();
-        if caller.is_some_and(|principal| self.admits.contains(principal.kind())) {
+        if self.readmits(head.exchange()) {
             return Flow::Continue(());
         }
         let problem = Problem::new(StatusCode::FORBIDDEN, "FORBIDDEN", "You are not allowed to do this.");
         Flow::refuse(head, problem)
+    }
+
+    fn readmits(&self, stream: &Exchange) -> bool {
+        stream.principal().is_some_and(|principal| self.admits.contains(principal.kind()))
     }
 }
 
