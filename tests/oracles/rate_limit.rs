@@ -114,7 +114,7 @@ fn parameters(field: &str) -> HashMap<String, String> {
 }
 
 /// The shipped pipeline with a limit of its own for each of the paths, over this window.
-fn pipeline(shipped: String, limits: &[(&str, u64, Style)], window: Duration) -> String {
+fn pipeline(shipped: &str, limits: &[(&str, u64, Style)], window: Duration) -> String {
     let window = format!("{}s", window.as_secs());
     let entries: String = limits
         .iter()
@@ -139,7 +139,7 @@ impl Pair {
     fn start(limits: &[(&str, u64, Style)], window: Duration) -> Self {
         let ours = Setup::demo()
             .variable("TRUSTED_PROXIES", "127.0.0.1")
-            .pipeline(|shipped| pipeline(shipped, limits, window))
+            .pipeline(|shipped| pipeline(&shipped, limits, window))
             .start();
         let options = limits.iter().map(|(path, limit, style)| {
             let window = u64::try_from(window.as_millis()).unwrap();
@@ -258,8 +258,10 @@ fn what_is_told_differs_in_this_alone() {
         (vec!["q".into(), "w".into()], vec!["pk".into(), "q".into(), "w".into()])
     );
 
-    let refused = || pair.ask("/health", "198.51.100.1");
-    let [ours, theirs] = (0..3).map(|_| refused()).last().unwrap();
+    for _ in 0..2 {
+        pair.ask("/health", "198.51.100.1");
+    }
+    let [ours, theirs] = pair.ask("/health", "198.51.100.1");
     assert_eq!((ours.status, theirs.status), (429, 429));
     assert_eq!(ours.header("content-type"), Some("application/problem+json"));
     assert_eq!(ours.problem().1, "RATE_LIMITED");
