@@ -72,9 +72,9 @@ fn options(settings: &Log) -> AccessLogOptions {
         "" => env!("CARGO_PKG_VERSION"),
         release => release,
     };
-    let mut context = vec![("release".to_owned(), release.to_owned())];
+    let mut context = vec![("release", release.to_owned())];
     if !settings.instance.is_empty() {
-        context.push(("instance".to_owned(), settings.instance.clone()));
+        context.push(("instance", settings.instance.clone()));
     }
     AccessLogOptions {
         format: match settings.format {

@@ -48,8 +48,9 @@ pub(super) fn is_dangerous(character: char) -> bool {
 
 fn escaped(text: &str, buffer: &mut Vec<u8>) {
     let cut = cut(text);
-    let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
-    if cut.bytes().all(plain) {
+    let plain = |byte: u8| matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\');
+    // Without an early end, so that many bytes are looked at at once.
+    if cut.bytes().fold(true, |all, byte| all & plain(byte)) {
         buffer.extend_from_slice(cut.as_bytes());
     } else {
         cut.chars().for_each(|character| push(character, buffer));

@@ -27,7 +27,7 @@ pub struct AccessLogOptions {
     /// How a line is written, unless the layer says otherwise.
     pub format: Format,
     /// What every line says, as keys and values: the project, the environment, the release, the instance.
-    pub context: Vec<(String, String)>,
+    pub context: Vec<(&'static str, String)>,
     /// The most bytes of requests' lines that wait to be written; what comes beyond is dropped and counted. While they
     /// are written, as many again may wait. The host's own lines may take an eighth of it (at least 64 KiB) besides.
     /// Default 4 MiB.
