@@ -27,6 +27,7 @@ fn status(_: &mut SchemaGenerator) -> Schema {
             "draining": { "type": "array", "items": { "type": "object" }, "description": "Older ones that requests still run on." },
         },
         "required": ["generation", "digest", "applied_at", "last_attempt", "instances", "draining"],
+        "additionalProperties": true,
     })
 }
 

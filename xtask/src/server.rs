@@ -27,6 +27,16 @@ pub(crate) struct Server {
 impl Server {
     /// Starts the server and returns once it listens.
     pub(crate) fn start(children: &Children, workspace: &Workspace, binary: &Path) -> Result<Self, Failure> {
+        Self::start_with(children, workspace, binary, &[])
+    }
+
+    /// The same, with these variables.
+    pub(crate) fn start_with(
+        children: &Children,
+        workspace: &Workspace,
+        binary: &Path,
+        variables: &[(&str, &str)],
+    ) -> Result<Self, Failure> {
         let folder = workspace.target.join("xtask");
         fs::create_dir_all(&folder).map_err(Failure::file(&folder))?;
         let log = folder.join("server.log");
@@ -45,6 +55,7 @@ impl Server {
             .current_dir(&workspace.root)
             // No database and no setting of the surroundings.
             .env_clear()
+            .envs(variables.iter().copied())
             .stdout(output)
             .stderr(errors);
         let server = Self { running: children.spawn(command)?, log, ready_file };

@@ -14,6 +14,7 @@ mod load;
 mod observatory;
 mod oracles;
 pub(crate) mod postgres;
+mod schemathesis;
 
 /// A suite and the name of its stage.
 pub(crate) struct Suite {
@@ -23,7 +24,7 @@ pub(crate) struct Suite {
 }
 
 /// The slow suites, in the order they run.
-pub(crate) static SLOW: [Suite; 7] = [
+pub(crate) static SLOW: [Suite; 8] = [
     Suite { name: "clients", run: clients::run },
     Suite { name: "load", run: load::run },
     Suite { name: "faults", run: faults::run },
@@ -31,4 +32,5 @@ pub(crate) static SLOW: [Suite; 7] = [
     Suite { name: "oracles", run: oracles::run },
     Suite { name: "edge", run: edge::run },
     Suite { name: "postgres", run: postgres::run },
+    Suite { name: "schemathesis", run: schemathesis::run },
 ];

@@ -19,6 +19,8 @@ pub(crate) enum Reports {
     Tap,
     /// Python's `unittest`: `Ran 3 tests in …`, then `OK` or `FAILED (failures=1, errors=1)`.
     Unittest,
+    /// schemathesis: `Tested: 45` operations, then `5180 generated, 12 found 2 unique failures`.
+    Schemathesis,
 }
 
 impl Tally {
@@ -47,6 +49,12 @@ impl Tally {
                     // An error outside the tests fails without having been counted as run.
                     self.passed = self.passed.saturating_sub(failed);
                 }
+            }
+            Reports::Schemathesis => {
+                self.passed += number_after(line.trim_start(), "Tested: ");
+                let failed = number_before(line, " unique failure");
+                self.failed += failed;
+                self.passed = self.passed.saturating_sub(failed);
             }
         }
     }
@@ -112,5 +120,13 @@ test result: \u{1b}[31mFAILED\u{1b}[0m. 11 passed; 3 failed; 1 ignored; 0 measur
         assert_eq!(tally(Reports::Unittest, failed), Tally { passed: 7, failed: 3 });
         let nothing_ran = "Ran 0 tests in 0.0s\n\nFAILED (errors=1)\n";
         assert_eq!(tally(Reports::Unittest, nothing_ran), Tally { passed: 0, failed: 1 });
+    }
+
+    #[test]
+    fn schemathesis_counts_operations() {
+        let output = "    Tested: 45\n\nTest cases:\n  5104 generated, 5104 passed, 133 skipped\n";
+        assert_eq!(tally(Reports::Schemathesis, output), Tally { passed: 45, failed: 0 });
+        let output = "    Tested: 45\n\n  5180 generated, 12 found 2 unique failures, 141 skipped\n";
+        assert_eq!(tally(Reports::Schemathesis, output), Tally { passed: 43, failed: 2 });
     }
 }
