@@ -17,7 +17,8 @@ fn main() -> ExitCode {
     let dotenv = dotenv();
     let arguments = cli::Arguments::parse();
     if let Err(problem) = dotenv {
-        return cli::fail(problem).into();
+        cli::fail(problem);
+        return cli::Exit::Refused.into();
     }
     arguments.run().into()
 }

@@ -8,7 +8,7 @@ mod setting;
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -225,6 +225,8 @@ pub(crate) struct Loaded {
     /// The names of all variables.
     names: Vec<String>,
     variables: Variables,
+    /// The faults of the file that were logged last, so that those of one save are logged once.
+    said: Arc<Mutex<String>>,
 }
 
 /// A setting that is of the right type and makes no sense all the same.
@@ -252,6 +254,7 @@ impl Loaded {
             sources,
             names: names.to_vec(),
             variables: Arc::clone(variables),
+            said: Arc::default(),
         })
     }
 
@@ -267,8 +270,15 @@ impl SettingsSource for Loaded {
     }
 
     fn changed(&self) -> Vec<String> {
-        // A file that cannot be read at the moment changes nothing: it is read at the next start.
-        let Ok(now) = Self::read(&self.folder, &self.names, &self.variables) else { return Vec::new() };
+        let now = match Self::read(&self.folder, &self.names, &self.variables) {
+            Ok(now) => now,
+            // It changes nothing: it is read at the next start, which it would stop.
+            Err(report) => {
+                self.say(report.to_string());
+                return Vec::new();
+            }
+        };
+        self.say(String::new());
         let mut changed = Vec::new();
         differences("", &shown(&self.read), &shown(&now.settings), &mut changed);
         let secrets = self.read.secrets().into_iter().zip(now.settings.secrets());
@@ -283,6 +293,16 @@ impl SettingsSource for Loaded {
 
 fn shown(settings: &Settings) -> serde_json::Value {
     serde_json::to_value(settings).unwrap_or_default()
+}
+
+impl Loaded {
+    fn say(&self, faults: String) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if *said != faults && !faults.is_empty() {
+            tracing::warn!(faults, "{FILE} has faults: the next start would be refused");
+        }
+        *said = faults;
+    }
 }
 
 /// The names of the settings in which two documents differ.

@@ -42,6 +42,8 @@ mod logs;
 mod management;
 #[path = "server/reload.rs"]
 mod reload;
+#[path = "server/settings.rs"]
+mod settings;
 #[path = "server/shipped_pipeline.rs"]
 mod shipped_pipeline;
 #[path = "server/shutdown.rs"]

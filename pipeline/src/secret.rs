@@ -88,7 +88,15 @@ pub(crate) fn looks_secret(key: &str) -> bool {
     ];
     let key = key.to_ascii_lowercase();
     let mut words = key.split(['-', '_', '.']);
-    words.clone().any(|word| WORDS.contains(&word)) || words.next_back().is_some_and(is_key)
+    // A slip of the pen does not make the value less of a secret.
+    let is_one = |word: &str| WORDS.iter().any(|known| word == *known || is_slip(word, known));
+    words.clone().any(is_one) || words.next_back().is_some_and(is_key)
+}
+
+fn is_slip(word: &str, known: &str) -> bool {
+    const SHORTEST: usize = 5;
+    let lengths = (SHORTEST.max(known.len() - 1), known.len() + 1);
+    (lengths.0..=lengths.1).contains(&word.len()) && strsim::damerau_levenshtein(word, known) == 1
 }
 
 fn is_key(word: &str) -> bool {
@@ -173,8 +181,9 @@ impl Found<'_> {
                     self.settings(section, schemas, schema);
                 }
                 _ => {
-                    let declared = property.is_some_and(|schema| schemas.is_secret(schema));
-                    self.value(value, declared || looks_secret(key.get_ref()));
+                    // What is unknown may be a secret's misspelt name.
+                    let secret = property.is_none_or(|schema| schemas.is_secret(schema));
+                    self.value(value, secret || looks_secret(key.get_ref()));
                 }
             }
         }
@@ -206,8 +215,8 @@ impl Found<'_> {
                     self.value(value, (secret && !named) || looks_secret(key.get_ref()));
                 }
             }
-            // A password of digits is one too.
-            _ if secret => {
+            // A password of digits is one too; `credentials = true` is none.
+            DeValue::Integer(_) | DeValue::Float(_) | DeValue::Datetime(_) if secret => {
                 let text = self.text.get(value.span()).unwrap_or_default();
                 self.spans.push(value.span());
                 self.secrets.add(text);

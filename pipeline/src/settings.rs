@@ -121,8 +121,10 @@ fn read<T: DeserializeOwned + JsonSchema>(
             Err(error) => error,
         };
         let place = error.span().unwrap_or_else(|| document.start());
-        let name = name_at(&written, place.start, &known);
-        // What could not be resolved has been said; that a setting is missing may be because it was refused.
+        // What is missing has no place; it may be missing because it was refused.
+        let is_missing = error.message().starts_with("missing field");
+        let name = (!is_missing).then(|| name_at(&written, place.start, &known)).flatten();
+        // What could not be resolved has been said.
         let follows = !refused.is_empty() && name.is_none();
         if !follows && !faults.unresolved.contains(&place.start) {
             refuse(&error, place, name.as_ref(), &resolved, &schemas, faults);
@@ -412,6 +414,41 @@ mod tests {
         assert!(said.starts_with("3:1 ") && said.contains("port"), "{said}");
         let said = example(GOOD, &[("APP_SERVER__PROT", "82")]).unwrap_err();
         assert!(said.contains("APP_SERVER__PROT") && said.contains("APP_SERVER__PORT"), "{said}");
+    }
+
+    #[test]
+    fn a_setting_that_is_missing_is_named_and_one_that_is_refused_is_not_missing_too() {
+        assert!(example("name = \"a\"", &[]).unwrap_err().contains("missing field `server`"));
+        let said = example("name = 5\n[server]\nport = \"x\"\nquiet = 1\n", &[]).unwrap_err();
+        assert_eq!(said.lines().count(), 3, "{said}");
+        assert!(
+            ["`name`", "`server.port`", "`server.quiet`"].iter().all(|name| said.contains(name)),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn a_value_may_come_from_a_file_that_a_variable_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("port");
+        let named = path.to_str().unwrap();
+        let said = example(GOOD, &[("PORT_FILE", named)]).unwrap_err();
+        assert!(said.contains("`PORT_FILE` names cannot be read") && !said.contains(named), "{said}");
+        std::fs::write(&path, "81\r\n").unwrap();
+        assert_eq!(example(GOOD, &[("PORT_FILE", named)]).unwrap().server.port, 81);
+        assert_eq!(
+            example(GOOD, &[("PORT_FILE", named), ("APP_SERVER__PORT", "82")]).unwrap().server.port,
+            82
+        );
+        assert_eq!(example(GOOD, &[("APP_SERVER__PORT_FILE", named)]).unwrap().server.port, 81);
+        assert_eq!(example(GOOD, &[("PORT_FILE", "")]).unwrap().server.port, 80, "as good as none");
+        let said = example(GOOD, &[("PORT_FILE", named), ("PORT", "5")]).unwrap_err();
+        assert!(said.contains("`PORT` and `PORT_FILE` are both set"), "{said}");
+        for (text, wanted) in [("\n", "is empty"), ("hunter2", "does not hold a whole number")] {
+            std::fs::write(&path, text).unwrap();
+            let said = example(GOOD, &[("PORT_FILE", named)]).unwrap_err();
+            assert!(said.contains(wanted) && !said.contains("hunter2"), "{said}");
+        }
     }
 
     #[test]

@@ -164,3 +164,18 @@ fn changing_the_password_ends_the_other_sessions() {
     assert_eq!(one.get("/api/auth/me").send().status, 401, "the session has a new id");
     assert!(answer.header("set-cookie").is_some());
 }
+
+#[test]
+fn a_password_is_the_same_however_it_is_typed_and_sessions_have_a_number() {
+    let server = Setup::shipped()
+        .variable("STRICT_RATE_LIMIT_MAX", "100")
+        .variable("ADMIN_PASSWORD", "une soir\u{e9}e tr\u{e8}s calme, vraiment")
+        .variable("FLAGSTONE_SESSIONS__MAX_PER_USER", "2")
+        .start();
+    let decomposed = "une soire\u{301}e tre\u{300}s calme, vraiment";
+    let body = json!({ "email": "admin@localhost", "password": decomposed });
+    let people: Vec<_> = (0..3).map(|_| server.sign_in_with(&body).ok().unwrap()).collect();
+    let statuses: Vec<u16> = people.iter().map(|person| person.get("/api/auth/me").send().status).collect();
+    assert_eq!(statuses, [401, 200, 200], "the oldest ended");
+    assert_eq!(people[2].get("/api/auth/sessions").send().json()["data"].as_array().unwrap().len(), 2);
+}

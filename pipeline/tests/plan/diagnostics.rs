@@ -64,7 +64,7 @@ fn ten_megabytes() {
     let planned = plan(&path, &kinds::registry(), &routes(), &variables(&[]));
     let found = &planned.report.diagnostics[0];
     assert_eq!((found.code, planned.report.diagnostics.len()), ("file-too-large", 1));
-    assert_eq!(found.message, "the pipeline file is larger than 1048576 bytes");
+    assert_eq!(found.message, "the file is larger than 1048576 bytes");
 }
 
 #[test]
