@@ -1,5 +1,5 @@
 //! The HTTP edge behind the proxies that people use, with the shipped configuration of each: what hostile clients send,
-//! whose address is believed, streams.
+//! whose address is believed, streams. And without one: slow clients, and too many.
 //!
 //! `cargo xtask test` runs it; it needs nginx, HAProxy, Caddy, slowhttptest and wrk.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
@@ -10,7 +10,10 @@ mod harness;
 
 mod addresses;
 mod cases;
+mod flood;
 mod hostile;
+mod load;
 mod proxy;
+mod slow;
 mod socket;
 mod streams;

@@ -23,7 +23,7 @@ function response(status, _, body)
     end
 end
 
-function done(summary)
+function done(summary, latency)
     local answers, wrong = 0, 0
     for _, thread in ipairs(threads) do
         answers = answers + thread:get("answered")
@@ -31,7 +31,7 @@ function done(summary)
     end
     local errors = summary.errors
     io.write(string.format(
-        "\nresult answers=%d unexpected=%d connect=%d read=%d write=%d timeout=%d\n",
-        answers, wrong, errors.connect, errors.read, errors.write, errors.timeout
+        "\nresult answers=%d rate=%d p99_us=%d unexpected=%d connect=%d read=%d write=%d timeout=%d\n",
+        answers, answers / (summary.duration / 1e6), latency:percentile(99), wrong, errors.connect, errors.read, errors.write, errors.timeout
     ))
 end

@@ -12,7 +12,8 @@ use crate::workspace::Workspace;
 pub(super) fn run(children: &Children, workspace: &Workspace, binary: &Path) -> Result<Tally, Failure> {
     let mut command = workspace.cargo("test");
     command
-        .args(["--package", "flagstone", "--test", "edge", "--", "--nocapture"])
+        // One by one: a flood is to meet nothing but its own server.
+        .args(["--package", "flagstone", "--test", "edge", "--", "--nocapture", "--test-threads=1"])
         .env("FLAGSTONE_BIN", binary)
         .env("FLAGSTONE_WRK", tools::wrk(children)?);
     children.count(command, Reports::Libtest)
