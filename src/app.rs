@@ -9,7 +9,7 @@ use std::{
 use flagstone_layers::{
     access_log::{AccessLogOptions, AccessLogSink},
     client_ip::IgnoredForwards,
-    kernel::{Authenticator, PublicUrl, Resources},
+    kernel::{Authenticator, Panic, PublicUrl, Resources},
 };
 use flagstone_pipeline::{Host, Pipeline, Report, Trigger, Watcher};
 use flagstone_routes::{Figures as _, PipelineStatus, State, StreamOptions, Table};
@@ -47,6 +47,8 @@ use crate::{
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The most of the shutdown's deadline that closing the database may take.
 const DATABASE_CLOSE: Duration = Duration::from_secs(5);
+/// How long connections that are dropped are waited for.
+const ABORT: Duration = Duration::from_millis(100);
 
 /// What a start is asked for beside the settings.
 #[derive(Clone, Debug, Default)]
@@ -176,13 +178,22 @@ impl App {
 
     /// Serves until a signal says to stop, then stops in order. Returns whether all ended in time.
     pub(crate) async fn run(mut self) -> bool {
-        let asked = loop {
+        let asked = Panic::catch_async(self.asked_to_stop()).await.unwrap_or_else(|panic| {
+            tracing::error!(location = panic.location(), %panic, "the main task panicked: stopping");
+            false
+        });
+        self.stop().await && asked
+    }
+
+    /// Waits for a reason to stop; whether it is that somebody asked for it.
+    async fn asked_to_stop(&mut self) -> bool {
+        loop {
             tokio::select! {
-                _ = self.signals.terminate.recv() => break true,
-                _ = self.signals.interrupt.recv() => break true,
+                _ = self.signals.terminate.recv() => return true,
+                _ = self.signals.interrupt.recv() => return true,
                 Some(ended) = self.listeners.join_next() => {
                     tracing::error!(panicked = ended.is_err(), "a listener ended: stopping");
-                    break false;
+                    return false;
                 }
                 _ = self.signals.hangup.recv() => {
                     let pipeline = self.pipeline.clone();
@@ -190,8 +201,7 @@ impl App {
                     tokio::spawn(async move { pipeline.reload(Trigger::Signal).await });
                 }
             }
-        };
-        self.stop().await && asked
+        }
     }
 
     /// R74, step by step.
@@ -213,6 +223,8 @@ impl App {
         if !drained {
             tracing::warn!(connections = drain.running(), "stopping: time is up, dropping connections");
             drain.enter(Phase::Aborting);
+            // They are gone at once; their requests' lines and their transactions end with them.
+            drain.finished(ABORT).await;
         }
         tracing::info!("stopping: closing the database");
         let left = deadline.saturating_duration_since(tokio::time::Instant::now());

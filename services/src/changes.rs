@@ -111,13 +111,13 @@ impl Changes {
             let (effects, pending) = (Vec::new(), HashMap::new());
             let mut change = Change { transaction, actor, now, shared: shared.clone(), effects, pending };
             let outcome = work(&mut change).await?;
-            if let Err(error) = change.transaction.commit().await {
-                shared.stale.store(true, Ordering::Relaxed);
-                return Err(error.into());
-            }
+            // Until memory is where the database is, whatever happens in between, a panic included.
+            shared.stale.store(true, Ordering::Relaxed);
+            change.transaction.commit().await?;
             for effect in change.effects {
                 shared.apply(effect, now);
             }
+            shared.stale.store(false, Ordering::Relaxed);
             Ok(outcome)
         });
         task.await

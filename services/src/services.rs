@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio::sync::Mutex;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::accounts::{AccountOptions, Accounts};
@@ -132,7 +132,7 @@ impl Services {
             changes,
             db,
             probed: Mutex::default(),
-            housekeeping: tokio::spawn(housekeeping(services.clone())).abort_handle(),
+            housekeeping: tokio::spawn(housekeeping(services.clone(), HOUSEKEEPING)).abort_handle(),
         }))
     }
 
@@ -215,20 +215,28 @@ impl Services {
     }
 }
 
-async fn housekeeping(services: Weak<Services>) {
-    let mut ticks = interval(HOUSEKEEPING);
+/// Rounds of housekeeping. Each is a task of its own, so that one that panics is not the last.
+async fn housekeeping(services: Weak<Services>, period: Duration) {
+    let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // The first tick comes at once, before there is anything to do.
     ticks.tick().await;
     for round in 1_u64.. {
         ticks.tick().await;
         let Some(services) = services.upgrade() else { return };
-        let mut outcome = services.housekeep().await;
-        if round.is_multiple_of(PURGE) {
-            outcome = outcome.and(services.accounts.purge().await.map(drop));
-        }
-        if let Err(error) = outcome {
-            tracing::warn!(%error, "housekeeping failed");
+        // Dropped, it ends what it runs.
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let mut outcome = services.housekeep().await;
+            if round.is_multiple_of(PURGE) {
+                outcome = outcome.and(services.accounts.purge().await.map(drop));
+            }
+            outcome
+        });
+        match task.join_next().await {
+            Some(Ok(Err(error))) => tracing::warn!(%error, "housekeeping failed"),
+            Some(Err(error)) => tracing::error!(%error, "housekeeping failed"),
+            Some(Ok(Ok(()))) | None => {}
         }
     }
 }
@@ -236,5 +244,60 @@ async fn housekeeping(services: Weak<Services>) {
 impl Drop for Services {
     fn drop(&mut self) {
         self.housekeeping.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+    use super::*;
+    use crate::store::testing::TestDatabase;
+    use crate::store::{QueryKind, QueryObserver};
+
+    /// Counts operations, and panics at each while it is armed.
+    #[derive(Default)]
+    struct Fragile {
+        armed: AtomicBool,
+        panics: AtomicU64,
+        seen: AtomicU64,
+    }
+
+    impl QueryObserver for Fragile {
+        fn observe(&self, _: QueryKind, _: Duration) {
+            self.seen.fetch_add(1, Ordering::Relaxed);
+            if self.armed.load(Ordering::Relaxed) {
+                self.panics.fetch_add(1, Ordering::Relaxed);
+                panic!("cannot look");
+            }
+        }
+    }
+
+    async fn above(count: &AtomicU64, least: u64) {
+        let reached = async {
+            while count.load(Ordering::Relaxed) <= least {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), reached).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn housekeeping_goes_on_after_a_panic() {
+        let database = TestDatabase::new().await.unwrap();
+        let fragile = Arc::new(Fragile::default());
+        let mut options = database.options().unwrap();
+        options.observer = fragile.clone();
+        let services = Services::open(Options::new(options)).await.unwrap();
+        fragile.armed.store(true, Ordering::Relaxed);
+        let weak = Arc::downgrade(&services);
+        let task = tokio::spawn(housekeeping(weak, Duration::from_millis(1)));
+        above(&fragile.panics, 1).await;
+        fragile.armed.store(false, Ordering::Relaxed);
+        let seen = fragile.seen.load(Ordering::Relaxed);
+        above(&fragile.seen, seen + 5).await;
+        services.close(Duration::from_secs(5)).await.unwrap();
+        drop(services);
+        tokio::time::timeout(Duration::from_secs(30), task).await.unwrap().unwrap();
     }
 }

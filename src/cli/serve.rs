@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::Args;
+use flagstone_layers::kernel::Panic;
 
 use flagstone_pipeline::Variables;
 
@@ -68,7 +69,7 @@ impl Serve {
             Err(error) => return fail(format_args!("the runtime does not start: {error}")),
         };
         let start = Start { demo: self.demo, ready_file: self.ready_file };
-        let exit = runtime.block_on(async {
+        let serving = async {
             match App::start(loaded, &start, &logging).await {
                 Ok(app) => match app.run().await {
                     true => Exit::Done,
@@ -84,6 +85,10 @@ impl Serve {
                     fail(error)
                 }
             }
+        };
+        let exit = runtime.block_on(Panic::catch_async(serving)).unwrap_or_else(|panic| {
+            tracing::error!(location = panic.location(), %panic, "the server panicked");
+            fail(format_args!("the server panicked: {panic}"))
         });
         runtime.shutdown_timeout(std::time::Duration::from_millis(100));
         logging.close(std::time::Duration::from_secs(1));

@@ -382,3 +382,6 @@ fn out_of_order(panic: &Panic) -> Response {
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "The server could not answer.")
         .into_response(&Exchange::new(Method::GET, "", Matched::NotFound))
 }
+
+#[cfg(test)]
+mod tests;

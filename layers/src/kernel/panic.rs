@@ -2,7 +2,10 @@ use std::{
     any::Any,
     cell::{Cell, RefCell},
     fmt,
+    future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    task::Poll,
     thread,
 };
 
@@ -53,6 +56,19 @@ impl Panic {
             message: message(&*payload).to_owned(),
             location: LOCATION.with(RefCell::take),
         })
+    }
+
+    /// As [`catch`](Self::catch), for work that waits.
+    ///
+    /// # Errors
+    /// The panic.
+    pub async fn catch_async<T>(work: impl Future<Output = T>) -> Result<T, Self> {
+        let mut work = pin!(work);
+        poll_fn(|context| match Self::catch(|| work.as_mut().poll(context)) {
+            Ok(polled) => polled.map(Ok),
+            Err(panic) => Poll::Ready(Err(panic)),
+        })
+        .await
     }
 
     /// What it said.
@@ -110,5 +126,16 @@ mod tests {
         let odd = Panic::catch(|| std::panic::panic_any(7)).unwrap_err();
         assert_eq!(odd.message(), "a value that is no text");
         assert_eq!(CATCHING.get(), 0);
+    }
+
+    #[tokio::test]
+    async fn work_that_waits_is_caught_whenever_it_panics() {
+        let work = async |panics: bool| {
+            tokio::task::yield_now().await;
+            assert!(!panics, "after a while");
+            7
+        };
+        assert_eq!(Panic::catch_async(work(false)).await, Ok(7));
+        assert_eq!(Panic::catch_async(work(true)).await.unwrap_err().message(), "after a while");
     }
 }

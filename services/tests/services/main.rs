@@ -9,6 +9,7 @@ mod demo;
 mod flags;
 mod keys;
 mod lifecycle;
+mod panics;
 mod projects;
 mod segments;
 mod stream_tokens;
