@@ -1,6 +1,8 @@
 //! What there is to know of each setting, read from the schema of [`Settings`], so that the reference,
 //! the checks and the tests cover all of them.
 
+use std::sync::LazyLock;
+
 use flagstone_layers::kernel::{Size, Time};
 use serde_json::Value;
 
@@ -38,7 +40,12 @@ pub(crate) enum Kind {
 }
 
 /// All settings, in the order of their names.
-pub(crate) fn all() -> Vec<Setting> {
+pub(crate) fn all() -> &'static [Setting] {
+    static ALL: LazyLock<Vec<Setting>> = LazyLock::new(read);
+    &ALL
+}
+
+fn read() -> Vec<Setting> {
     let schema = schemars::schema_for!(Settings).to_value();
     let mut settings = Vec::new();
     for (section, property) in properties(&schema) {

@@ -119,8 +119,8 @@ fn the_defaults_of_the_types_are_those_of_the_shipped_file() {
 fn each_setting_refuses_bad_values_and_says_which_where_and_what_to_do() {
     for setting in setting::all() {
         let name = setting.name();
-        for value in bad_values(&setting) {
-            let said = Place::new(&file_with(&setting, value)).refused();
+        for value in bad_values(setting) {
+            let said = Place::new(&file_with(setting, value)).refused();
             let line = if setting.section.is_empty() { ":1:" } else { ":3:" };
             assert!(said.contains(&format!("{FILE}{line}")), "{name} = {value}: {said}");
             assert!(said.contains(&format!("`{name}`")), "{name} = {value}: {said}");
@@ -160,7 +160,7 @@ fn the_ends_of_each_range_are_taken_and_what_lies_beyond_is_not() {
         let number = setting.kind == Kind::Number;
         for end in [least, most] {
             let value = if number { end.clone() } else { format!("\"{end}\"") };
-            Place::new(&file_with(&setting, &value)).read().unwrap_or_else(|said| panic!("{end}: {said}"));
+            Place::new(&file_with(setting, &value)).read().unwrap_or_else(|said| panic!("{end}: {said}"));
         }
         let bare = |end: &str| match setting.kind {
             Kind::Time => end.parse::<Time>().unwrap().0.as_millis(),
@@ -168,7 +168,7 @@ fn the_ends_of_each_range_are_taken_and_what_lies_beyond_is_not() {
             _ => end.parse().unwrap(),
         };
         for beyond in [Some(bare(most) + 1), bare(least).checked_sub(1)].into_iter().flatten() {
-            let said = Place::new(&file_with(&setting, &beyond.to_string())).refused();
+            let said = Place::new(&file_with(setting, &beyond.to_string())).refused();
             assert!(said.contains("outside of"), "{said}");
         }
     }
@@ -177,8 +177,8 @@ fn the_ends_of_each_range_are_taken_and_what_lies_beyond_is_not() {
 #[test]
 fn each_setting_can_be_set_by_its_variable_and_by_a_file() {
     for setting in setting::all() {
-        let value = other_value(&setting);
-        let from_file = Place::new(&file_with(&setting, &value)).read().unwrap().settings;
+        let value = other_value(setting);
+        let from_file = Place::new(&file_with(setting, &value)).read().unwrap().settings;
         assert_ne!(from_file, Settings::default(), "{}", setting.name());
         let text = value.trim_matches('"');
         let by_variable = Place::new("[server]\n").variable(&setting.variable(), text).read().unwrap();
@@ -202,7 +202,7 @@ fn each_setting_that_changes_asks_for_a_restart_by_name() {
         let place = Place::new("[server]\n");
         let loaded = place.read().unwrap();
         assert!(loaded.changed().is_empty());
-        fs::write(place.folder.path().join(FILE), file_with(&setting, &other_value(&setting))).unwrap();
+        fs::write(place.folder.path().join(FILE), file_with(setting, &other_value(setting))).unwrap();
         assert_eq!(loaded.changed(), [setting.name()]);
         fs::write(place.folder.path().join(FILE), "[server]\nlisten = 5\n").unwrap();
         assert!(loaded.changed().is_empty(), "what cannot be read changes nothing");

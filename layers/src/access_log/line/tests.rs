@@ -36,8 +36,7 @@ fn full() -> Exchange {
 }
 
 fn written(format: Format, exchange: &Exchange, ended: &Ended) -> String {
-    let context =
-        context(format, &[("instance", "flag stone".into()), ("release", "1.2".into())]);
+    let context = context(format, &[("instance", "flag stone".into()), ("release", "1.2".into())]);
     let mut buffer = Vec::new();
     Line { time: time(), exchange, ended }.write(format, &context, &mut Clock::default(), &mut buffer);
     String::from_utf8(buffer).unwrap()
