@@ -42,6 +42,8 @@ mod logs;
 mod management;
 #[path = "server/problems.rs"]
 mod problems;
+#[path = "server/metrics.rs"]
+mod metrics;
 #[path = "server/reload.rs"]
 mod reload;
 #[path = "server/settings.rs"]
