@@ -4,6 +4,7 @@ import json
 import unittest
 
 import jsonschema_rs
+import openapi_spec_validator
 
 from server import COOKIE, Server
 
@@ -39,15 +40,17 @@ class Operation:
         return (LAST.index(self.name) + 1 if self.name in LAST else 0, rank, self.path)
 
 
-def closed(schema):
-    """The schema, with every member that it does not name refused."""
+def closed(schema, part=False):
+    """The schema, with every member that it does not name refused. A part of another schema leaves that to it."""
     if isinstance(schema, list):
-        return [closed(one) for one in schema]
+        return [closed(one, part) for one in schema]
     if not isinstance(schema, dict):
         return schema
-    schema = {name: closed(value) for name, value in schema.items()}
-    if "properties" in schema and "additionalProperties" not in schema and "oneOf" not in schema:
-        schema["additionalProperties"] = False
+    whole = "properties" in schema
+    parts = ("allOf", "anyOf", "oneOf") if whole else ()
+    schema = {name: closed(value, name in parts) for name, value in schema.items()}
+    if whole and not part and "additionalProperties" not in schema:
+        schema["unevaluatedProperties"] = False
     return schema
 
 
@@ -71,7 +74,8 @@ class Contract(unittest.TestCase):
         )
         cls.made = dict(MADE)
 
-    def test_every_operation_answers_as_documented(self):
+    def test_z_every_operation_answers_as_documented(self):
+        """The last, since it deletes what the others use."""
         asked = 0
         for operation in self.operations:
             if operation.is_stream():
@@ -80,6 +84,43 @@ class Contract(unittest.TestCase):
             with self.subTest(operation.name):
                 self.ask(operation)
         self.assertGreater(asked, 40)
+
+    def test_the_document_is_one_of_openapi(self):
+        openapi_spec_validator.validate(self.document)
+
+    def test_a_trace_is_as_documented(self):
+        body = {"context": {"targetingKey": "user-1", "plan": "pro"}}
+        path = "/api/v1/evaluate?trace=true"
+        _, answer = self.server.ask("POST", path, body, self.credentials["bearer_key"])
+        self.assertTrue(all(flag["trace"]["steps"] for flag in answer["flags"].values()))
+        response = self.document["paths"]["/api/v1/evaluate"]["post"]["responses"]["200"]
+        schema = response["content"]["application/json"]["schema"]
+        jsonschema_rs.validate(closed(self.bundle(schema)), answer)
+
+    def test_events_are_as_documented(self):
+        bulk = "/ofrep/v1/evaluate/flags"
+        _, answer = self.server.ask("POST", bulk, {}, self.credentials["bearer_key"])
+        token = answer["eventStreams"][0]["endpoint"]["requestUri"]
+        for path, sent, headers in [
+            ("/api/v1/stream", "/api/v1/stream", self.credentials["bearer_key"]),
+            ("/ofrep/v1/events", token, {}),
+        ]:
+            with self.subTest(path), self.server.send("GET", sent, headers=headers) as stream:
+                self.assertEqual(stream.status, 200)
+                content = self.document["paths"][path]["get"]["responses"]["200"]["content"]
+                kind = stream.headers["Content-Type"]
+                schema = content[kind]["schema"]["x-event-data"]
+                self.assertEqual(stream.readline(), b": connected\n")
+                self.switch("banner-text")
+                data = next(line for line in stream if line.startswith(b"data: "))
+                jsonschema_rs.validate(closed(schema), json.loads(data.removeprefix(b"data: ")))
+
+    def switch(self, flag):
+        path = f"/api/management/projects/demo/flags/{flag}/environments/development"
+        session = self.credentials["session"]
+        headers, config = self.server.ask("GET", path, headers=session)
+        config["enabled"] = not config["enabled"]
+        self.server.ask("PUT", path, config, {**session, "If-Match": headers["ETag"]})
 
     def ask(self, operation):
         path, headers, query = operation.path, {}, []
