@@ -38,6 +38,14 @@ impl Clock {
             microseconds.fetch_add(by, Ordering::Relaxed);
         }
     }
+
+    /// Sets a manual clock back; the system's clock is left alone.
+    pub fn set_back(&self, by: Duration) {
+        if let Some(microseconds) = &self.0 {
+            let by = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+            microseconds.fetch_sub(by, Ordering::Relaxed);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -50,5 +58,7 @@ mod tests {
         let other = clock.clone();
         clock.advance(Duration::from_millis(1_500));
         assert_eq!(other.now(), Timestamp::from_microsecond(1_500_000).unwrap());
+        other.set_back(Duration::from_secs(1));
+        assert_eq!(clock.now(), Timestamp::from_microsecond(500_000).unwrap());
     }
 }

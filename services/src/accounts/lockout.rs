@@ -15,6 +15,9 @@ use crate::store::failed_attempts::{self, FailedAttempts, Kind};
 use crate::store::{StoreError, Transaction};
 use crate::token;
 
+/// How far the clocks of instances may be apart.
+const CLOCK_SKEW: Duration = Duration::from_secs(60);
+
 /// When and for how long attempts are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LockoutPolicy {
@@ -132,9 +135,7 @@ pub(super) async fn reserve(
     let mut reserved = Vec::with_capacity(subjects.len());
     for subject in subjects {
         let before = failed_attempts::find(transaction, subject.kind, &subject.name).await?;
-        if let Some(until) =
-            before.as_ref().and_then(|before| before.locked_until).filter(|until| *until > now)
-        {
+        if let Some(until) = before.as_ref().and_then(|before| locked_until(before, now)) {
             return Ok(Err(until));
         }
         reserved.push((subject.clone(), one_more(before, &subject.policy, now)));
@@ -143,6 +144,12 @@ pub(super) async fn reserve(
         failed_attempts::save(transaction, subject.kind, &subject.name, attempts).await?;
     }
     Ok(Ok(Reservation(reserved)))
+}
+
+/// Until when there is to be no attempt. A failure of the future says that the clock was set back: nobody waits until it
+/// comes again.
+fn locked_until(before: &FailedAttempts, now: Timestamp) -> Option<Timestamp> {
+    before.locked_until.filter(|until| *until > now && before.last_failed_at <= later(now, CLOCK_SKEW))
 }
 
 fn one_more(before: Option<FailedAttempts>, policy: &LockoutPolicy, now: Timestamp) -> FailedAttempts {

@@ -23,7 +23,15 @@ const SHARD_CAPACITY: usize = 256;
 #[derive(Debug, Clone)]
 struct Entry {
     session: Arc<ActiveSession>,
+    read_at: Timestamp,
     fresh_until: Timestamp,
+}
+
+impl Entry {
+    /// A clock that was set back keeps nobody in memory for longer.
+    fn is_fresh(&self, now: Timestamp) -> bool {
+        self.read_at <= now && now < self.fresh_until
+    }
 }
 
 type Shard = HashMap<TokenHash, Entry>;
@@ -42,7 +50,7 @@ impl SessionCache {
     /// The session with this token, if it was read a moment ago.
     pub(super) fn get(&self, token: &TokenHash, now: Timestamp) -> Option<Arc<ActiveSession>> {
         let shard = self.shard(token);
-        shard.get(token).filter(|entry| now < entry.fresh_until).map(|entry| Arc::clone(&entry.session))
+        shard.get(token).filter(|entry| entry.is_fresh(now)).map(|entry| Arc::clone(&entry.session))
     }
 
     /// To be taken before the database is asked.
@@ -64,12 +72,12 @@ impl SessionCache {
             return;
         }
         if shard.len() >= SHARD_CAPACITY && !shard.contains_key(&token) {
-            shard.retain(|_, entry| now < entry.fresh_until);
+            shard.retain(|_, entry| entry.is_fresh(now));
             if shard.len() >= SHARD_CAPACITY {
                 shard.clear();
             }
         }
-        shard.insert(token, Entry { session, fresh_until });
+        shard.insert(token, Entry { session, read_at: now, fresh_until });
     }
 
     /// Forgets one session.

@@ -236,3 +236,32 @@ async fn sessions_that_are_over_displace_none() {
     fixture.sign_in(EMAIL, PASSWORD).await.unwrap();
     assert!(fixture.audit().await.iter().all(|row| row.kind != "session.displace"));
 }
+
+#[tokio::test]
+async fn a_clock_set_back_an_hour_and_on_again_signs_nobody_out() {
+    let (fixture, signed_in) = signed_in().await;
+    let token = signed_in.token.reveal();
+    fixture.accounts.verify(token).await.unwrap();
+    let user = signed_in.user.id;
+    fixture.clock.set_back(Duration::from_secs(60 * MINUTE));
+    assert!(fixture.accounts.verify_cached(token).is_none(), "what was read in the future is read again");
+    for minutes in [0, 5, 55] {
+        fixture.pass(minutes * MINUTE);
+        let active = fixture.accounts.verify(token).await.unwrap();
+        assert!(active.session.last_seen_at >= fixture.clock.now(), "never idle for less than no time");
+        assert_eq!(fixture.accounts.sessions(user).await.unwrap().len(), 1);
+        assert_eq!(fixture.accounts.purge().await.unwrap(), Purged::default());
+    }
+    fixture.pass(61 * MINUTE);
+    assert!(matches!(fixture.accounts.verify(token).await, Err(SessionError::Expired)));
+}
+
+#[tokio::test]
+async fn a_session_that_ended_elsewhere_is_not_kept_by_a_clock_set_back() {
+    let (fixture, signed_in) = signed_in().await;
+    let token = signed_in.token.reveal();
+    fixture.accounts.verify(token).await.unwrap();
+    fixture.database.execute("DELETE FROM sessions").await.unwrap();
+    fixture.clock.set_back(Duration::from_secs(60 * MINUTE));
+    assert!(matches!(fixture.accounts.verify(token).await, Err(SessionError::Invalid)));
+}

@@ -355,3 +355,27 @@ async fn a_user_without_a_password_is_refused_like_an_unknown_one() {
     let row = fixture.db.read().await.unwrap().query_one("SELECT password_hash FROM users", Vec::new()).await;
     assert_eq!(row.unwrap().get::<Option<String>>(0).unwrap(), None);
 }
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_locks_nobody_out() {
+    let (fixture, _) = Fixture::with_user().await;
+    for _ in 0..5 {
+        assert_eq!(refusal(fixture.sign_in(EMAIL, WRONG).await), Refusal::WrongPassword);
+    }
+    assert_eq!(refusal(fixture.sign_in(EMAIL, PASSWORD).await), Refusal::Locked);
+    fixture.clock.set_back(Duration::from_secs(30));
+    assert_eq!(
+        refusal(fixture.sign_in(EMAIL, PASSWORD).await),
+        Refusal::Locked,
+        "so far may clocks be apart"
+    );
+    fixture.clock.set_back(Duration::from_secs(60 * 60));
+    assert_eq!(refusal(fixture.sign_in(EMAIL, WRONG).await), Refusal::WrongPassword);
+    assert_eq!(
+        refusal(fixture.sign_in(EMAIL, PASSWORD).await),
+        Refusal::Locked,
+        "it counts from the new time"
+    );
+    fixture.pass(2);
+    fixture.sign_in(EMAIL, PASSWORD).await.unwrap();
+}
