@@ -427,7 +427,7 @@ fn the_alert_rules_ask_for_metrics_there_are() {
 
 #[test]
 fn the_public_listener_shows_figures_only_where_and_to_whom_the_pipeline_says() {
-    let server = Setup::demo().pipeline(uncommented).start();
+    let server = Setup::demo().pipeline(|text| uncommented(&text)).start();
     let scraped = server.get("/metrics").send();
     assert_eq!(scraped.status, 200);
     assert_eq!(scraped.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
@@ -454,7 +454,7 @@ fn the_public_listener_shows_figures_only_where_and_to_whom_the_pipeline_says() 
 }
 
 /// The shipped pipeline with the route to the figures.
-fn uncommented(text: String) -> String {
+fn uncommented(text: &str) -> String {
     let (before, rest) =
         text.split_once("# [[routes]]\n# path = \"/metrics\"\n").expect("the commented route");
     let (route, after) = rest.split_once("\n\n").expect("its end");
