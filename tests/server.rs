@@ -40,10 +40,10 @@ mod limits;
 mod logs;
 #[path = "server/management.rs"]
 mod management;
-#[path = "server/problems.rs"]
-mod problems;
 #[path = "server/metrics.rs"]
 mod metrics;
+#[path = "server/problems.rs"]
+mod problems;
 #[path = "server/reload.rs"]
 mod reload;
 #[path = "server/settings.rs"]

@@ -30,8 +30,7 @@ pub(crate) const CONNECTIONS: u64 = 16;
 impl Load {
     /// Asks for so many seconds.
     pub(crate) fn on(server: &Server, seconds: u32) -> Self {
-        let wrk = std::env::var("FLAGSTONE_WRK").unwrap_or_else(|_| "wrk".to_owned());
-        let child = Command::new(wrk)
+        let child = Command::new("wrk")
             .args(["-t2", &format!("-c{CONNECTIONS}"), &format!("-d{seconds}s"), "--timeout", "20s", "-s"])
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/load/evaluate.lua"))
             .arg(&server.url)

@@ -1,6 +1,6 @@
 //! What a server stands on breaks under it: its database's file, its process, its descriptors.
 //!
-//! `cargo xtask test` runs it, as root where that is possible: a full disk is a file system that the test mounts.
+//! `cargo xtask test faults` runs it, as root where that is possible: a full disk is a file system that the test mounts.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 #[expect(dead_code, reason = "it serves the whole-server tests, which do more")]

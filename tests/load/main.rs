@@ -1,6 +1,6 @@
 //! Reloads under load: 200 changes of the pipeline while wrk asks for flags and streams are open (DESIGN §4, R94).
 //!
-//! `cargo xtask test` runs it with `FLAGSTONE_WRK`, the path of wrk.
+//! `cargo xtask test load` runs it; it needs wrk.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 #[expect(dead_code, reason = "it serves the whole-server tests, which do more")]
@@ -27,8 +27,6 @@ const STREAMS: usize = 20;
 
 #[test]
 fn two_hundred_reloads_cost_nobody_anything() {
-    let wrk = std::env::var("FLAGSTONE_WRK")
-        .expect("FLAGSTONE_WRK is to be the path of wrk: `cargo xtask test` sets it");
     let server = Setup::demo()
         .variable("LOG_FILE", "log.json")
         .variable("FLAGSTONE_LOG__LEVEL", "error")
@@ -38,7 +36,7 @@ fn two_hundred_reloads_cost_nobody_anything() {
     let streams: Vec<_> =
         (0..STREAMS).map(|_| server.stream("/api/v1/stream", &[("authorization", &bearer)])).collect();
 
-    let load = Command::new(wrk)
+    let load = Command::new("wrk")
         .args(["-t2", "-c64", &format!("-d{}s", LOAD.as_secs()), "--timeout", "5s", "-s"])
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/load/evaluate.lua"))
         .arg(&server.url)

@@ -1,6 +1,6 @@
 //! Mozilla's HTTP Observatory grades the shipped pipeline behind the shipped nginx configuration (R33–R38).
 //!
-//! `cargo xtask test` installs the scanner and runs it; nothing leaves the machine.
+//! `cargo xtask test observatory` installs the scanner and runs it; nothing leaves the machine.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 #[expect(dead_code, reason = "it serves the whole-server tests, which do more")]

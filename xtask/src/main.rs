@@ -21,28 +21,21 @@ use crate::children::Children;
 use crate::failure::Failure;
 use crate::workspace::Workspace;
 
-const USAGE: &str = "\
-Usage: cargo xtask <COMMAND>
-
-Commands:
-  test            check, build, and run every test; installs what it needs
-  test --quick    the same without the slow suites (release build, client libraries, load)
-  check           formatting, lints, documentation, licences, structure, shipped configuration
-";
-
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let suite = |name: &str| suites::SLOW.iter().find(|suite| suite.name == name);
     let outcome = match *arguments.as_slice() {
         ["test"] => test::run(test::Extent::Whole),
         ["test", "--quick"] => test::run(test::Extent::Quick),
+        ["test", name] if let Some(suite) = suite(name) => test::run_suite(suite),
         ["check"] => check_only(),
         [] | ["help" | "--help" | "-h"] => {
-            print!("{USAGE}");
+            print!("{}", usage());
             return ExitCode::SUCCESS;
         }
         _ => {
-            eprint!("{USAGE}");
+            eprint!("{}", usage());
             return ExitCode::from(2);
         }
     };
@@ -54,6 +47,22 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn usage() -> String {
+    let suites: Vec<&str> = suites::SLOW.iter().map(|suite| suite.name).collect();
+    format!(
+        "\
+Usage: cargo xtask <COMMAND>
+
+Commands:
+  test            check, build, and run every test; installs what it needs
+  test --quick    the same without the slow suites, on a debug build
+  test <SUITE>    one of the slow suites: {}
+  check           formatting, lints, documentation, licences, structure, shipped configuration
+",
+        suites.join(", ")
+    )
 }
 
 fn check_only() -> Result<bool, Failure> {

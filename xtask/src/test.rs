@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::check;
 use crate::children::Children;
 use crate::failure::Failure;
-use crate::suites;
+use crate::suites::{self, Suite};
 use crate::tally::{Reports, Tally};
 use crate::tools;
 use crate::workspace::{Profile, Workspace};
@@ -44,12 +44,23 @@ pub(crate) fn run(extent: Extent) -> Result<bool, Failure> {
     }
     if let (Some(binary), true) = (&binary, whole) {
         for suite in &suites::SLOW {
-            stages.count(suite.name, || (suite.run)(&children, &workspace, binary));
+            stages.count(suite.name, || suite.run(&children, &workspace, binary));
         }
     }
 
     println!("\n{}", stages.total);
     Ok(stages.total.failed == 0)
+}
+
+/// Runs one slow suite and returns whether it passed.
+pub(crate) fn run_suite(suite: &Suite) -> Result<bool, Failure> {
+    let children = Children::new()?;
+    let workspace = Workspace::load(&children)?;
+    tools::debian_packages(&children)?;
+    let binary = workspace.build(&children, Profile::Release)?;
+    let tally = suite.run(&children, &workspace, &binary)?;
+    println!("\n{tally}");
+    Ok(tally.failed == 0)
 }
 
 struct Stages<'a> {

@@ -24,12 +24,13 @@ struct NoServices {
     declared: bool,
 }
 
-const TOOLS: [Tool; 11] = [
+const TOOLS: [Tool; 12] = [
     Tool { package: "nodejs", probe: &["node", "--version"] },
     Tool { package: "npm", probe: &["npm", "--version"] },
     Tool { package: "python3-venv", probe: &["python3", "-c", "import venv, ensurepip"] },
     // `wrk --version` prints it and fails, so it is looked for and not run.
     Tool { package: "wrk", probe: &["sh", "-c", "command -v wrk"] },
+    Tool { package: "valgrind", probe: &["valgrind", "--version"] },
     Tool { package: "postgresql", probe: &["sh", "-c", "ls /usr/lib/postgresql/*/bin/initdb"] },
     // What servers stand behind.
     Tool { package: "nginx", probe: &["sh", "-c", "command -v nginx || test -x /usr/sbin/nginx"] },
@@ -88,14 +89,6 @@ pub(crate) fn debian_packages(children: &Children) -> Result<(), Failure> {
         Failure::Interrupted => failure,
         _ => Failure::Setup(format!("{wanted}; apt-get did not do it: {failure}")),
     })
-}
-
-/// The full path of wrk.
-pub(crate) fn wrk(children: &Children) -> Result<PathBuf, Failure> {
-    let mut command = Command::new("sh");
-    command.args(["-c", "command -v wrk"]);
-    let path = children.read(command)?;
-    Ok(PathBuf::from(String::from_utf8_lossy(&path).trim_end()))
 }
 
 /// Installs the npm packages of the lock file into `folder`.
