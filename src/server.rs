@@ -2,6 +2,7 @@
 
 pub(crate) mod activity;
 pub(crate) mod admin;
+mod answer_body;
 pub(crate) mod connection;
 pub(crate) mod descriptors;
 pub(crate) mod drain;

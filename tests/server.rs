@@ -34,6 +34,8 @@ mod evaluation;
 mod hardening;
 #[path = "server/headers.rs"]
 mod headers;
+#[path = "server/http2.rs"]
+mod http2;
 #[path = "server/limits.rs"]
 mod limits;
 #[path = "server/logs.rs"]

@@ -41,10 +41,16 @@ pub(crate) struct Activity {
     moved: AtomicBool,
     /// Counts waits of what is to be written for a client that does not read: odd during one.
     waits: AtomicU32,
-    /// One took too long: what is left to be sent is thrown away.
+    /// Parts of answers that were handed out and that their client has not taken yet.
+    owed: AtomicU32,
+    /// Counts those that were.
+    taken: AtomicU32,
+    /// A client took too long over what it was to read: what is left to be sent is thrown away.
     stalled: AtomicBool,
     /// The next byte read begins a head.
     expects_head: AtomicBool,
+    /// It carries several requests at a time, and bytes of its own between them: only its first head is timed.
+    multiplexed: AtomicBool,
     /// Counts heads: odd while one is being read.
     heads: AtomicU32,
     /// The request that is being answered has a body.
@@ -67,13 +73,14 @@ pub(crate) struct Watchdog {
     tick: Duration,
     in_head: Span,
     waiting: Span,
+    owing: Span,
     silent: Duration,
 }
 
-/// How long something lasts that a counter is odd during.
+/// How long something lasts during which a counter stands still.
 #[derive(Default)]
 struct Span {
-    count: u32,
+    count: Option<u32>,
     length: Duration,
 }
 
@@ -85,8 +92,9 @@ impl Activity {
     }
 
     /// A request's head was read whole.
-    pub(crate) fn head_read(&self, has_body: bool) {
+    pub(crate) fn head_read(&self, has_body: bool, multiplexed: bool) {
         self.expects_head.store(false, Ordering::Relaxed);
+        self.multiplexed.store(multiplexed, Ordering::Relaxed);
         self.has_body.store(has_body, Ordering::Relaxed);
         if self.reads_head() {
             self.heads.fetch_add(1, Ordering::Relaxed);
@@ -95,9 +103,20 @@ impl Activity {
 
     /// The request was answered: what comes next is another head.
     pub(crate) fn answered(&self, status: StatusCode) {
-        self.expects_head.store(true, Ordering::Relaxed);
+        self.expects_head.store(!self.multiplexed.load(Ordering::Relaxed), Ordering::Relaxed);
         let refused = self.has_body.load(Ordering::Relaxed) && !status.is_success();
         self.refused.store(refused, Ordering::Relaxed);
+    }
+
+    /// A part of an answer was handed out.
+    pub(super) fn owes(&self) {
+        self.owed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It was taken, or nobody will.
+    pub(super) fn owes_no_more(&self) {
+        self.owed.fetch_sub(1, Ordering::Relaxed);
+        self.taken.fetch_add(1, Ordering::Relaxed);
     }
 
     fn reads_head(&self) -> bool {
@@ -138,8 +157,8 @@ impl Watchdog {
     pub(crate) fn new(activity: Arc<Activity>, timeouts: Timeouts) -> Self {
         let tick = (timeouts.head / 2).min(timeouts.idle / 4).min(timeouts.write / 4);
         let tick = tick.max(Duration::from_millis(10));
-        let (in_head, waiting) = (Span::default(), Span::default());
-        Self { activity, timeouts, tick, in_head, waiting, silent: Duration::ZERO }
+        let (in_head, waiting, owing) = Default::default();
+        Self { activity, timeouts, tick, in_head, waiting, owing, silent: Duration::ZERO }
     }
 
     /// Returns once the connection took too long.
@@ -157,14 +176,17 @@ impl Watchdog {
 
     fn is_over(&mut self) -> bool {
         let activity = &self.activity;
-        self.in_head.tick(activity.heads.load(Ordering::Relaxed), self.tick);
-        self.waiting.tick(activity.waits.load(Ordering::Relaxed), self.tick);
+        let (heads, waits) = (activity.heads.load(Ordering::Relaxed), activity.waits.load(Ordering::Relaxed));
+        self.in_head.tick(heads % 2 == 1, heads, self.tick);
+        self.waiting.tick(waits % 2 == 1, waits, self.tick);
+        let owes = activity.owed.load(Ordering::Relaxed) > 0;
+        self.owing.tick(owes, activity.taken.load(Ordering::Relaxed), self.tick);
         if activity.moved.swap(false, Ordering::Relaxed) {
             self.silent = Duration::ZERO;
         } else {
             self.silent += self.tick;
         }
-        let stalled = self.waiting.length >= self.timeouts.write;
+        let stalled = self.waiting.length.max(self.owing.length) >= self.timeouts.write;
         activity.stalled.store(stalled, Ordering::Relaxed);
         stalled || self.in_head.length >= self.timeouts.head || self.silent >= self.timeouts.idle
     }
@@ -173,9 +195,10 @@ impl Watchdog {
 // === impl Span ===
 
 impl Span {
-    /// Lengthens it where `count` is odd and what it was at the last tick.
-    fn tick(&mut self, count: u32, tick: Duration) {
-        if count % 2 == 1 && count == self.count {
+    /// Lengthens it where it lasts, as it did at the last tick, with the same count.
+    fn tick(&mut self, lasts: bool, count: u32, tick: Duration) {
+        let count = lasts.then_some(count);
+        if lasts && count == self.count {
             self.length += tick;
         } else {
             self.length = Duration::ZERO;
@@ -286,11 +309,20 @@ mod tests {
         let activity = Activity::new();
         let request = |activity: &Activity| {
             activity.read();
-            activity.head_read(false);
+            activity.head_read(false, false);
             activity.wrote();
             activity.answered(StatusCode::OK);
         };
         assert_eq!(ticks(&activity, 1000, request), None);
+    }
+
+    #[test]
+    fn what_http2_says_between_requests_is_no_head() {
+        let activity = Activity::new();
+        activity.read();
+        activity.head_read(false, true);
+        activity.answered(StatusCode::OK);
+        assert_eq!(ticks(&activity, 1000, Activity::read), None);
     }
 
     #[test]
@@ -303,7 +335,7 @@ mod tests {
     fn a_stream_lives_as_long_as_it_is_written_to() {
         let activity = Activity::new();
         activity.read();
-        activity.head_read(false);
+        activity.head_read(false, false);
         assert_eq!(ticks(&activity, 1000, Activity::wrote), None);
     }
 
@@ -311,7 +343,7 @@ mod tests {
     fn who_reads_nothing_ends_it_however_much_they_send() {
         let activity = Activity::new();
         activity.read();
-        activity.head_read(false);
+        activity.head_read(false, false);
         let sends = |activity: &Activity| {
             activity.read();
             activity.waits_to_write();
@@ -324,12 +356,32 @@ mod tests {
     fn who_reads_slowly_does_not() {
         let activity = Activity::new();
         activity.read();
-        activity.head_read(false);
+        activity.head_read(false, false);
         let reads = |activity: &Activity| {
             activity.wrote();
             activity.waits_to_write();
         };
         assert_eq!(ticks(&activity, 1000, reads), None);
         assert!(!activity.stalled.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn an_answer_that_nobody_takes_ends_it_however_much_is_said_besides() {
+        let activity = Activity::new();
+        activity.owes();
+        assert_eq!(ticks(&activity, 100, Activity::wrote), Some(7));
+        assert!(activity.stalled.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn one_that_is_taken_bit_by_bit_does_not() {
+        let activity = Activity::new();
+        activity.owes();
+        let takes = |activity: &Activity| {
+            activity.owes_no_more();
+            activity.owes();
+            activity.wrote();
+        };
+        assert_eq!(ticks(&activity, 1000, takes), None);
     }
 }

@@ -18,7 +18,7 @@ use flagstone_layers::kernel::{
 };
 use flagstone_pipeline::{Pipeline, Snapshot};
 use flagstone_routes::{Misdirected, Table};
-use http::{Method, StatusCode, header::ACCESS_CONTROL_REQUEST_METHOD};
+use http::{Method, StatusCode, Version, header::ACCESS_CONTROL_REQUEST_METHOD};
 use http_body::Body as _;
 use hyper::{body::Incoming, service::Service};
 use hyper_util::{
@@ -30,6 +30,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     activity::{Activity, Timeouts, Watchdog, Watched},
+    answer_body::AnswerBody,
     drain::{self, Phase},
     proxy_protocol::{self, BadHeader, ProxyProtocol},
 };
@@ -81,6 +82,8 @@ struct RequestService {
 /// An answer on its way, noting when it is there.
 struct Answer {
     call: Guarded,
+    /// Other answers share the connection.
+    multiplexed: bool,
     activity: Arc<Activity>,
 }
 
@@ -323,13 +326,15 @@ fn preflight_for(parts: &http::request::Parts) -> Option<Method> {
 // === impl RequestService ===
 
 impl Service<http::Request<Incoming>> for RequestService {
-    type Response = Response;
+    type Response = http::Response<AnswerBody>;
     type Error = Infallible;
     type Future = Answer;
 
     fn call(&self, request: http::Request<Incoming>) -> Answer {
-        self.activity.head_read(!request.body().is_end_stream());
+        let multiplexed = request.version() == Version::HTTP_2;
+        self.activity.head_read(!request.body().is_end_stream(), multiplexed);
         Answer {
+            multiplexed,
             call: Guarded::new(|| self.router.call(request, self.peer)),
             activity: Arc::clone(&self.activity),
         }
@@ -339,12 +344,13 @@ impl Service<http::Request<Incoming>> for RequestService {
 // === impl Answer ===
 
 impl Future for Answer {
-    type Output = Result<Response, Infallible>;
+    type Output = Result<http::Response<AnswerBody>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let response = ready!(Pin::new(&mut self.call).poll(context));
         self.activity.answered(response.status());
-        Poll::Ready(Ok(response))
+        let activity = self.multiplexed.then(|| Arc::clone(&self.activity));
+        Poll::Ready(Ok(response.map(|body| AnswerBody::new(body, activity))))
     }
 }
 
