@@ -223,11 +223,8 @@ fn every_secret_is_known_as_one() {
     let settings = Settings::default();
     let mut known: Vec<&str> = settings.secrets().into_iter().map(|(name, _)| name).collect();
     known.sort_unstable();
-    let marked: Vec<String> = setting::all()
-        .into_iter()
-        .filter(|setting| setting.is_secret)
-        .map(|setting| setting.name())
-        .collect();
+    let marked: Vec<String> =
+        setting::all().iter().filter(|setting| setting.is_secret).map(|setting| setting.name()).collect();
     assert_eq!(known, marked);
 }
 
