@@ -18,7 +18,6 @@ const BODY: &[u16] = &[400, 408, 413, 415];
 
 /// What a route takes and gives, as the document tells it. What follows from the route itself (its path, its access)
 /// is not said here.
-#[derive(Clone)]
 pub(crate) struct Operation {
     tag: &'static str,
     summary: &'static str,
@@ -29,14 +28,12 @@ pub(crate) struct Operation {
     problems: Vec<u16>,
 }
 
-#[derive(Clone)]
 struct Body {
     shape: Shape,
     example: Value,
     required: bool,
 }
 
-#[derive(Clone)]
 struct Answer {
     description: &'static str,
     headers: Vec<&'static str>,

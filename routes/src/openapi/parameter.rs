@@ -5,7 +5,6 @@ use flagstone_services::{
 use serde_json::{Value, json};
 
 /// What a request may say outside its body.
-#[derive(Clone, Debug)]
 pub(crate) struct Parameter {
     name: &'static str,
     place: Place,
@@ -15,7 +14,6 @@ pub(crate) struct Parameter {
     example: Value,
 }
 
-#[derive(Clone, Copy, Debug)]
 enum Place {
     Path,
     Query,
@@ -86,9 +84,7 @@ impl Parameter {
         )
     }
 
-    /// A part of a path in braces.
-    ///
-    /// The names are those of the route table; a test sees to it that each is known.
+    /// A part of a path in braces, by the names that the route table has for them.
     pub(super) fn of_path(name: &'static str) -> Self {
         let project = || json!({ "type": "string", "pattern": PROJECT_KEY_PATTERN });
         let key = || json!({ "type": "string", "pattern": KEY_PATTERN });

@@ -85,6 +85,7 @@ fn operations_have_what_their_routes_need() {
         assert_eq!(parameters.iter().filter(|one| one["in"] == "path").count(), in_path, "{what}");
         for parameter in parameters {
             let name = parameter["name"].as_str().unwrap();
+            assert_eq!(parameter["description"] == "An id.", name == "id", "{what}: what is {name}?");
             let fits = parameter["schema"]["pattern"]
                 .as_str()
                 .is_none_or(|pattern| fits(pattern, &parameter["example"]));
