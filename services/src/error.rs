@@ -75,6 +75,11 @@ impl From<StoreError> for ServiceError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(reason) => Self::Unavailable { retry_after: RETRY_AFTER, reason },
+            StoreError::ZeroCharacter => Self::invalid(
+                "",
+                "bad_text",
+                "no text may hold the character U+0000, in the document as in the address",
+            ),
             StoreError::Constraint { .. } | StoreError::Refused(_) | StoreError::Statement(_) => {
                 Self::Internal(error.to_string())
             }

@@ -39,6 +39,7 @@ conformance!(
     a_failed_statement_ends_the_transaction,
     a_broken_constraint_is_told_and_ends_the_transaction,
     values_come_back_as_they_went_in,
+    a_text_with_a_zero_character_is_refused,
     placeholders_go_by_number,
     an_upsert_and_returning_work,
     a_reader_sees_one_state,
@@ -123,6 +124,15 @@ async fn values_come_back_as_they_went_in(db: Db) {
     assert!(row.get::<i64>(0).is_err(), "text is no number");
     assert!(row.get::<u64>(2).is_err(), "a negative number");
     assert!(row.get::<i64>(4).is_err(), "no such column");
+}
+
+async fn a_text_with_a_zero_character_is_refused(db: Db) {
+    let refused = insert(&mut db.begin().await.unwrap(), "a\0b").await;
+    assert_eq!(refused, Err(StoreError::ZeroCharacter));
+    let looked_for = vec![Value::from("a\0b")];
+    let refused = db.read().await.unwrap().query("SELECT id FROM projects WHERE key = $1", looked_for).await;
+    assert_eq!(refused, Err(StoreError::ZeroCharacter));
+    assert_eq!(count(&mut db.read().await.unwrap()).await, 0);
 }
 
 async fn placeholders_go_by_number(db: Db) {
@@ -308,4 +318,25 @@ async fn operations_are_observed() {
     let after: Vec<usize> = counts.0.iter().map(|count| count.load(Ordering::Relaxed)).collect();
     let more: Vec<usize> = after.iter().zip(before).map(|(after, before)| after - before).collect();
     assert_eq!(more, [1, 1, 1, 1]);
+}
+
+#[tokio::test]
+async fn a_schema_from_the_future_is_refused() {
+    let (database, db) = database(|_| {}).await;
+    drop(db);
+    database.execute("INSERT INTO schema_migrations VALUES (99, 'later', 'x', 0)").await.unwrap();
+    let refused = Db::open(database.options().unwrap()).await;
+    assert!(matches!(&refused, Err(StoreError::Refused(reason)) if reason.contains("99")), "{refused:?}");
+}
+
+#[tokio::test]
+async fn postgres_compares_text_as_sqlite_does_whatever_its_locale() {
+    let (database, _db) = database(|_| {}).await;
+    if !database.is_postgres() {
+        return;
+    }
+    let sql = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public' \
+        AND table_name <> 'schema_migrations' AND data_type = 'text' AND collation_name IS DISTINCT FROM 'C'";
+    let found = database.rows(sql, Vec::new()).await.unwrap();
+    assert!(found.is_empty(), "these columns lack COLLATE \"C\": {found:?}");
 }

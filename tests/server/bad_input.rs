@@ -26,6 +26,28 @@ fn bodies_that_are_not_json_are_400() {
 }
 
 #[test]
+fn a_zero_character_is_refused_wherever_it_stands() {
+    let server = Server::demo();
+    let admin = server.sign_in();
+    for document in [
+        json!({ "key": "a\0b", "type": "boolean" }),
+        json!({ "key": "zero", "type": "boolean", "name": "a\0b" }),
+        json!({ "key": "zero", "type": "boolean", "description": "a\0b" }),
+        json!({ "key": "zero", "type": "boolean", "tags": ["a\0b"] }),
+    ] {
+        assert_eq!(admin.post(FLAGS).json(&document).send().status, 422, "{document}");
+    }
+    for path in ["flags?search=a%00b", "flags?tag=a%00b", "flags/a%00b", "segments/a%00b"] {
+        let answer = admin.get(&format!("/api/management/projects/demo/{path}")).send();
+        assert!([404, 422].contains(&answer.status), "{path}: {answer:?}");
+    }
+    let body = json!({ "email": "a\0b@example.com", "password": "a\0b" });
+    assert_eq!(server.post("/api/auth/login").json(&body).send().status, 401);
+    let unknown = server.post("/api/v1/evaluate/a%00b").key(&server.client_key()).send();
+    assert_eq!(unknown.status, 404, "{unknown:?}");
+}
+
+#[test]
 fn a_body_of_another_type_is_415_and_one_that_is_too_large_413() {
     let server = Server::demo();
     let admin = server.sign_in();

@@ -167,6 +167,12 @@ impl Setup {
         self
     }
 
+    /// Its database where the tests run on PostgreSQL.
+    pub(crate) fn postgres(&self) -> Arc<TestDatabase> {
+        let database = self.database.clone();
+        database.unwrap_or_else(|| panic!("{} names no PostgreSQL server", testing::SERVER))
+    }
+
     /// A command of this setup's.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = match self.launcher.split_first() {

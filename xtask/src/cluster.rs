@@ -23,6 +23,9 @@ const USER: &str = "postgres";
 const START: Duration = Duration::from_secs(30);
 /// The longest that ending takes before it is killed.
 const STOP: Duration = Duration::from_secs(10);
+/// Its certificate, of a kind that speaks for itself, and the key.
+const CERTIFICATE: &str = "certificate.pem";
+const KEY: &str = "key.pem";
 /// Somebody else may take the port that was found free.
 const ATTEMPTS: usize = 3;
 
@@ -31,7 +34,7 @@ pub(crate) struct Cluster {
     server: Running,
     url: String,
     /// Removed after the server has ended.
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// What a cluster is made with.
@@ -68,7 +71,7 @@ impl Cluster {
             match site.serve(port) {
                 Ok(server) => {
                     let url = format!("postgres://flagstone:{password}@127.0.0.1:{port}/postgres");
-                    return Ok(Self { server, url, _folder: folder });
+                    return Ok(Self { server, url, folder });
                 }
                 Err(failure @ Failure::Interrupted) => return Err(failure),
                 Err(failure) if attempts >= ATTEMPTS => return Err(failure),
@@ -77,9 +80,12 @@ impl Cluster {
         }
     }
 
-    /// The address of its database `postgres`.
-    pub(crate) fn url(&self) -> &str {
-        &self.url
+    /// Tells a command how to reach it: `FLAGSTONE_TEST_POSTGRES` is the address of its database `postgres`,
+    /// `FLAGSTONE_TEST_POSTGRES_CA` the file with its certificate.
+    pub(crate) fn show_to(&self, command: &mut Command) {
+        command
+            .env("FLAGSTONE_TEST_POSTGRES", &self.url)
+            .env("FLAGSTONE_TEST_POSTGRES_CA", self.folder.path().join(CERTIFICATE));
     }
 }
 
@@ -103,10 +109,27 @@ impl Site<'_> {
         }
         let mut command = self.command("initdb");
         command
-            .args(["--username=flagstone", "--auth-local=trust", "--auth-host=scram-sha-256"])
+            .args(["--username=flagstone", "--auth-local=trust", "--auth-host=password"])
             .args(["--encoding=UTF8", "--locale=C", "--no-sync", "--pgdata=data"])
             .arg("--pwfile=password");
-        self.children.read(command).map(drop)
+        self.children.read(command)?;
+        let mut command = Command::new("openssl");
+        command
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+                "-days",
+                "7",
+            ])
+            .args(["-subj", "/CN=flagstone-test", "-addext", "basicConstraints=critical,CA:FALSE"])
+            .args(["-addext", "subjectAltName=IP:127.0.0.1"])
+            .args(["-keyout", KEY, "-out", CERTIFICATE]);
+        self.children.read(self.as_owner(command)).map(drop)
     }
 
     fn serve(&self, port: u16) -> Result<Running, Failure> {
@@ -115,6 +138,13 @@ impl Site<'_> {
         let errors = output.try_clone().map_err(Failure::file(&log))?;
         let mut command = self.command("postgres");
         command.args(["-D", "data", "-h", "127.0.0.1", "-p", &port.to_string(), "-k"]).arg(self.folder);
+        command.args([
+            "-c",
+            "ssl=on",
+            "-c",
+            &format!("ssl_cert_file={}", self.folder.join(CERTIFICATE).display()),
+        ]);
+        command.args(["-c", &format!("ssl_key_file={}", self.folder.join(KEY).display())]);
         let settings = [
             "fsync=off",
             "full_page_writes=off",
@@ -147,7 +177,12 @@ impl Site<'_> {
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.programs.join(program));
-        command.current_dir(self.folder).env_clear().env("LC_ALL", "C");
+        command.env_clear().env("LC_ALL", "C");
+        self.as_owner(command)
+    }
+
+    fn as_owner(&self, mut command: Command) -> Command {
+        command.current_dir(self.folder);
         if let Some((user, group)) = self.owner {
             command.uid(user).gid(group);
         }
@@ -201,9 +236,9 @@ mod tests {
             return;
         }
         let cluster = Cluster::start(&Children::new().unwrap()).unwrap();
-        let folder = cluster._folder.path().to_owned();
+        let folder = cluster.folder.path().to_owned();
         assert!(folder.join("data").exists());
-        let port: u16 = cluster.url().rsplit_once(':').unwrap().1.split('/').next().unwrap().parse().unwrap();
+        let port: u16 = cluster.url.rsplit_once(':').unwrap().1.split('/').next().unwrap().parse().unwrap();
         std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
         drop(cluster);
         assert!(!folder.exists());

@@ -175,6 +175,9 @@ pub enum StoreError {
     /// The database must not be opened: damaged, made by a newer version, or altered.
     #[error("{0}")]
     Refused(String),
+    /// A text that is to be stored or looked for holds U+0000: PostgreSQL stores none, so no database here does.
+    #[error("a text holds the character U+0000")]
+    ZeroCharacter,
     /// A statement or a stored value that this program got wrong.
     #[error("statement failed: {0}")]
     Statement(String),
@@ -342,6 +345,7 @@ enum Lease {
 
 impl Connection {
     async fn query(&mut self, sql: &'static str, params: Vec<Value>) -> Result<Vec<Row>, StoreError> {
+        storable(&params)?;
         let started = Instant::now();
         let rows = match &mut self.lease {
             Lease::Sqlite(lease) => lease.query(sql, params).await,
@@ -352,6 +356,7 @@ impl Connection {
     }
 
     async fn execute(&mut self, sql: &'static str, params: Vec<Value>) -> Result<u64, StoreError> {
+        storable(&params)?;
         let started = Instant::now();
         let count = match &mut self.lease {
             Lease::Sqlite(lease) => lease.execute(sql, params).await,
@@ -370,6 +375,11 @@ impl Connection {
         self.observer.observe(QueryKind::Commit, started.elapsed());
         outcome
     }
+}
+
+fn storable(params: &[Value]) -> Result<(), StoreError> {
+    let has_zero = |value: &Value| matches!(value, Value::Text(text) if text.contains('\0'));
+    if params.iter().any(has_zero) { Err(StoreError::ZeroCharacter) } else { Ok(()) }
 }
 
 /// What can answer a query: both kinds of transaction. Repositories that only read take `&mut impl Executor`.

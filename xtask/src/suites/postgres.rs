@@ -10,7 +10,7 @@ use crate::workspace::Workspace;
 
 /// The tests of services and server once more, on a PostgreSQL cluster of their own.
 pub(super) fn run(children: &Children, workspace: &Workspace, binary: &Path) -> Result<Tally, Failure> {
-    test(children, workspace, &["store", "services", "server"], Some(binary))
+    test(children, workspace, &["store", "services", "server", "postgres"], Some(binary))
 }
 
 /// The tests of services alone; nothing where PostgreSQL is not installed.
@@ -22,7 +22,7 @@ pub(crate) fn run_services(children: &Children, workspace: &Workspace) -> Result
     test(children, workspace, &["store", "services"], None)
 }
 
-/// Unit tests and these targets, which find the cluster by `FLAGSTONE_TEST_POSTGRES`.
+/// Unit tests and these targets.
 fn test(
     children: &Children,
     workspace: &Workspace,
@@ -36,7 +36,7 @@ fn test(
     for target in targets {
         command.args(["--test", target]);
     }
-    command.env("FLAGSTONE_TEST_POSTGRES", cluster.url());
+    cluster.show_to(&mut command);
     if let Some(binary) = binary {
         command.env("FLAGSTONE_BIN", binary);
     }

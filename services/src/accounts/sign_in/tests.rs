@@ -264,7 +264,12 @@ async fn a_busy_hasher_is_no_failed_attempt() {
 
 #[tokio::test]
 async fn a_locked_database_is_unavailable_and_no_wrong_password() {
-    let fixture = Fixture::with(|options| options.wait_timeout = Duration::from_secs(1)).await;
+    let fixture = Fixture::with(|options| {
+        // PostgreSQL's wait for a lock, and SQLite's.
+        options.wait_timeout = Duration::from_secs(1);
+        options.busy_timeout = Duration::from_millis(20);
+    })
+    .await;
     fixture.create_user(EMAIL).await;
     let signed_in = fixture.sign_in(EMAIL, PASSWORD).await.unwrap();
 
