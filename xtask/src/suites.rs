@@ -23,6 +23,8 @@ pub(crate) struct Suite {
 enum Program {
     /// The test target of its name, with the npm packages that are listed beside it, if any are.
     Target,
+    /// The same, its tests one by one: they measure, or take all there is.
+    Serial,
     /// Something else, against the release binary.
     Own(fn(&Children, &Workspace, &Path) -> Result<Tally, Failure>),
 }
@@ -34,7 +36,7 @@ pub(crate) static SLOW: [Suite; 9] = [
     Suite { name: "faults", program: Program::Target },
     Suite { name: "observatory", program: Program::Target },
     Suite { name: "oracles", program: Program::Target },
-    Suite { name: "edge", program: Program::Target },
+    Suite { name: "edge", program: Program::Serial },
     Suite { name: "postgres", program: Program::Own(postgres::run) },
     Suite { name: "schemathesis", program: Program::Own(schemathesis::run) },
     Suite { name: "instructions", program: Program::Target },
@@ -59,6 +61,9 @@ impl Suite {
         command
             .args(["--package", "flagstone", "--test", self.name, "--", "--nocapture"])
             .env("FLAGSTONE_BIN", binary);
+        if matches!(self.program, Program::Serial) {
+            command.arg("--test-threads=1");
+        }
         children.count(command, Reports::Libtest)
     }
 }
