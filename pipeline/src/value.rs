@@ -233,8 +233,7 @@ impl Resolver<'_> {
         let origin = format!("the file that `{variable}` names");
         let text = self.text_of(path, &origin, span.clone(), is_secret)?;
         if text.is_empty() {
-            let fault = Diagnostic::error("file-empty", &self.faults.at(span), format!("{origin} is empty"));
-            self.faults.push(fault.help(format!("write the value into it, or unset `{variable}`")));
+            self.empty(&origin, span, &format!("write the value into it, or unset `{variable}`"));
             return None;
         }
         Some((text, origin))
@@ -247,7 +246,17 @@ impl Resolver<'_> {
         };
         let origin = format!("the file `{name}`");
         let text = self.text_of(&self.folder.join(name), &origin, file.span(), is_secret)?;
+        // A list may be empty; a secret that is was lost on its way.
+        if is_secret && text.is_empty() {
+            self.empty(&origin, file.span(), "write the secret into it");
+            return None;
+        }
         Some((text, origin))
+    }
+
+    fn empty(&mut self, origin: &str, span: Range<usize>, help: &str) {
+        let fault = Diagnostic::error("file-empty", &self.faults.at(span), format!("{origin} is empty"));
+        self.faults.push(fault.help(help));
     }
 
     /// A file's text without the line break at its end.
