@@ -1,5 +1,7 @@
 use std::io;
 
+use crate::kernel::Panic;
+
 /// Where lines go. After a failure in the middle of a line, the next one begins on a line of its own.
 pub(super) struct Output<W> {
     target: W,
@@ -24,12 +26,12 @@ impl<W: io::Write> Output<W> {
             Lost { lines, error }
         };
         if self.torn && !lines.is_empty() {
-            self.target.write_all(b"\n").map_err(|error| lost(lines, error))?;
+            caught(|| self.target.write_all(b"\n")).map_err(|error| lost(lines, error))?;
             self.torn = false;
         }
         let mut rest = lines;
         while !rest.is_empty() {
-            match self.target.write(rest) {
+            match caught(|| self.target.write(rest)) {
                 Ok(0) => return Err(lost(rest, io::ErrorKind::WriteZero.into())),
                 Ok(written) => {
                     let (done, left) = rest.split_at(written.min(rest.len()));
@@ -44,8 +46,14 @@ impl<W: io::Write> Output<W> {
     }
 
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        self.target.flush()
+        caught(|| self.target.flush())
     }
+}
+
+/// A target that panics fails: the log goes on.
+fn caught<T>(write: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    Panic::catch(write)
+        .unwrap_or_else(|panic| Err(io::Error::other(format!("what writes it panicked: {panic}"))))
 }
 
 #[cfg(test)]

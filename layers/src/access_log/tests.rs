@@ -180,6 +180,63 @@ fn what_does_not_fit_is_dropped_and_counted_and_nobody_waits() {
 }
 
 #[test]
+fn neither_events_nor_requests_push_the_other_out() {
+    let (entered, writes) = mpsc::channel();
+    let (open, let_through) = mpsc::channel();
+    let target = Memory::default();
+    let gate = Gate { entered, let_through, target: target.clone() };
+    let size = 1000 * thread::available_parallelism().unwrap().get();
+    let options = AccessLogOptions { buffer: size, ..patient() };
+    let (sink, writer) = AccessLogSink::start(gate, &options).unwrap();
+    push(&sink, "first");
+    thread::scope(|scope| {
+        let flushing = scope.spawn(|| writer.flush(LONG));
+        writes.recv_timeout(LONG).unwrap();
+        // The writer hangs now. Events have 64 KiB: 512 lines of 128.
+        for number in 0..600 {
+            sink.event(&format!("{{\"message\":\"{number:0>113}\"}}"));
+        }
+        assert_eq!(sink.dropped(), 88);
+        push(&sink, "a request");
+        assert_eq!(sink.dropped(), 88);
+        drop(open);
+        assert!(flushing.join().unwrap());
+    });
+    assert!(writer.close(LONG));
+    let lines = target.lines();
+    assert_eq!(lines.len(), 1 + 512 + 1);
+    assert!(lines.iter().any(|line| line == "a request"));
+    let events: Vec<_> = lines.iter().filter(|line| line.starts_with('{')).collect();
+    assert!(events.is_sorted(), "events keep their order");
+}
+
+/// Panics at its first line.
+struct Fragile(bool, Memory);
+
+impl io::Write for Fragile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        assert!(std::mem::replace(&mut self.0, true), "cannot write");
+        self.1.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_target_that_panics_does_not_end_the_log() {
+    let target = Memory::default();
+    let (sink, writer) = AccessLogSink::start(Fragile(false, target.clone()), &patient()).unwrap();
+    push(&sink, "lost");
+    assert!(writer.flush(LONG));
+    push(&sink, "kept");
+    assert!(writer.close(LONG));
+    assert_eq!(target.lines(), ["kept"]);
+    assert_eq!(sink.dropped(), 1);
+}
+
+#[test]
 fn closing_writes_what_waits_and_what_comes_later_is_counted() {
     let target = Memory::default();
     let (sink, writer) = AccessLogSink::start(target.clone(), &patient()).unwrap();

@@ -7,7 +7,6 @@ use std::{
 
 pub(super) use super::output::Output;
 use super::sink::Shared;
-use crate::kernel::Panic;
 
 /// The thread that writes the lines of an [`AccessLogSink`](super::AccessLogSink). Dropped without
 /// [`close`](Self::close), it writes what waits and ends, but nobody waits for it.
@@ -135,7 +134,7 @@ impl<W: io::Write> Work<W> {
                 // What is reported now is still taken.
                 self.report.drops(self.shared.dropped(), true);
             }
-            let written = self.write_out(closing);
+            let written = self.shared.write_out(&mut self.output, &mut self.spare, closing);
             self.report.errors(&written);
             if !self.report.failing {
                 self.report.drops(self.shared.dropped(), false);
@@ -149,13 +148,6 @@ impl<W: io::Write> Work<W> {
                 return;
             }
         }
-    }
-
-    /// A target that panics fails: the thread goes on.
-    fn write_out(&mut self, last: bool) -> io::Result<bool> {
-        let Self { shared, output, spare, .. } = self;
-        Panic::catch(|| shared.write_out(output, spare, last))
-            .unwrap_or_else(|panic| Err(io::Error::other(format!("what writes it panicked: {panic}"))))
     }
 
     /// Waits for the next tick, or until there is a reason not to.
