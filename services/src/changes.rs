@@ -19,11 +19,14 @@ use crate::hub::{EndReason, Event, EventKind, StreamCounters};
 use crate::keys::{KeyGrant, KeyTable};
 use crate::projects::{Environment, Project};
 use crate::snapshot::{EnvironmentHandle, Patch, Snapshot, Snapshots};
-use crate::store::{self, Db, StoreError, Transaction};
+use crate::store::{self, Db, ReadTransaction, StoreError, Transaction};
 use crate::token::TokenHash;
 
 /// Longest wait for the changes before this one.
 const TURN: Duration = Duration::from_secs(10);
+
+/// The most changes of an environment that are told one by one when they were missed.
+const MISSED: u64 = 100;
 
 /// Makes changes, one after the other, so that snapshots are swapped in the order of their revisions.
 #[derive(Clone)]
@@ -111,6 +114,7 @@ impl Changes {
             let (effects, pending) = (Vec::new(), HashMap::new());
             let mut change = Change { transaction, actor, now, shared: shared.clone(), effects, pending };
             let outcome = work(&mut change).await?;
+            change.transaction.announce().await?;
             // Until memory is where the database is, whatever happens in between, a panic included.
             shared.stale.store(true, Ordering::Relaxed);
             change.transaction.commit().await?;
@@ -133,6 +137,14 @@ impl Changes {
     pub(crate) async fn repair(&self) -> Result<(), ServiceError> {
         let _turn = self.pause().await;
         self.catch_up().await
+    }
+
+    /// Brings memory to where other instances brought the database.
+    pub(crate) async fn follow(&self) -> Result<(), ServiceError> {
+        let _turn = self.pause().await;
+        self.load().await?;
+        self.0.stale.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
     /// As [`Changes::repair`], in a turn that is the caller's.
@@ -169,9 +181,10 @@ impl Changes {
             }
             let snapshot = Snapshot::load(&mut reader, &row, now).await?;
             if let Some(handle) = known {
-                let event = Event::new(row.revision, EventKind::Refetch, None, now);
+                let seen = if other_file { None } else { Some(handle.snapshot.load().revision) };
+                let missed = missed_events(&mut reader, &row, seen, now).await?;
                 effects.push(Effect::Swap(handle.clone(), Arc::new(snapshot)));
-                effects.push(Effect::Publish(handle, Arc::new(event)));
+                effects.extend(missed.into_iter().map(|event| Effect::Publish(handle.clone(), event)));
             } else {
                 let handle = EnvironmentHandle::new(&row, &project, snapshot, &shared.counters);
                 effects.push(Effect::AddEnvironment(Arc::new(handle)));
@@ -197,6 +210,29 @@ impl Changes {
         shared.reopened.store(reopened, Ordering::Relaxed);
         Ok(())
     }
+}
+
+/// What happened to an environment since the revision `seen`: one event for each change, or one for all of them where
+/// they are many or not all known.
+async fn missed_events(
+    reader: &mut ReadTransaction,
+    row: &Environment,
+    seen: Option<u64>,
+    now: Timestamp,
+) -> Result<Vec<Arc<Event>>, StoreError> {
+    let count = seen.and_then(|seen| row.revision.checked_sub(seen)).filter(|count| *count <= MISSED);
+    if let (Some(seen), Some(count)) = (seen, count) {
+        let rows = store::changes::since(reader, row.id, seen).await?;
+        let event = |(revision, kind, key): &(u64, String, String)| match EventKind::parse(kind)? {
+            EventKind::Refetch => None,
+            kind => Some(Arc::new(Event::new(*revision, kind, Some(key), now))),
+        };
+        let events: Option<Vec<_>> = rows.iter().map(event).collect();
+        if let Some(events) = events.filter(|events| events.len() as u64 == count) {
+            return Ok(events);
+        }
+    }
+    Ok(vec![Arc::new(Event::new(row.revision, EventKind::Refetch, None, now))])
 }
 
 impl Shared {

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod error;
 mod fields;
 pub mod flags;
+mod following;
 pub mod hub;
 pub mod keys;
 pub mod page;

@@ -13,6 +13,7 @@ use crate::changes::Changes;
 use crate::clock::Clock;
 use crate::error::ServiceError;
 use crate::flags::{Flags, Segments};
+use crate::following;
 use crate::hub::{EndReason, StreamCounters};
 use crate::keys::{KeyTable, Keys, StreamTokens};
 use crate::projects::Projects;
@@ -23,6 +24,10 @@ use crate::store::{self, DatabaseOptions, Db, PoolFigures, StoreError};
 const HOUSEKEEPING: Duration = Duration::from_secs(15);
 /// Rounds of housekeeping after which expired sessions are deleted: five minutes.
 const PURGE: u64 = 20;
+
+/// How often a shared database is asked what others changed: what bounds how long a revoked key lives where the
+/// connection that would tell of it is cut.
+const FOLLOW: Duration = Duration::from_secs(1);
 
 /// How long an answer to the question of readiness holds.
 const PROBE: Duration = Duration::from_secs(1);
@@ -36,12 +41,16 @@ pub struct Options {
     pub accounts: AccountOptions,
     /// What time it is.
     pub clock: Clock,
+    /// How often a database that instances share is asked what others changed, beside being heard; `None`: it is
+    /// neither asked nor heard.
+    pub follow: Option<Duration>,
 }
 
 impl Options {
     /// The defaults on this database.
     pub fn new(database: DatabaseOptions) -> Self {
-        Self { database, accounts: AccountOptions::default(), clock: Clock::system() }
+        let (accounts, clock) = (AccountOptions::default(), Clock::system());
+        Self { database, accounts, clock, follow: Some(FOLLOW) }
     }
 }
 
@@ -81,6 +90,8 @@ pub struct Services {
     /// When the database was last asked for readiness, and what it said.
     probed: Mutex<Option<(Instant, Result<(), StoreError>)>>,
     housekeeping: AbortHandle,
+    /// Where instances share the database.
+    following: Option<AbortHandle>,
 }
 
 /// How much there is.
@@ -108,7 +119,7 @@ impl Services {
     /// # Errors
     /// [`OpenError`]: what an operator has to read.
     pub async fn open(options: Options) -> Result<Arc<Self>, OpenError> {
-        let Options { database, accounts, clock } = options;
+        let Options { database, accounts, clock, follow } = options;
         let db = Db::open(database).await?;
         let snapshots = Arc::new(Snapshots::default());
         let table = Arc::new(KeyTable::default());
@@ -129,6 +140,9 @@ impl Services {
             snapshots,
             streams,
             clock,
+            following: follow.filter(|_| db.is_shared()).map(|period| {
+                tokio::spawn(following::follow(changes.clone(), db.clone(), period)).abort_handle()
+            }),
             changes,
             db,
             probed: Mutex::default(),
@@ -187,7 +201,7 @@ impl Services {
     /// # Errors
     /// [`ServiceError::Unavailable`] where that took longer than `deadline`; nothing committed is lost by it.
     pub async fn close(&self, deadline: Duration) -> Result<(), ServiceError> {
-        self.housekeeping.abort();
+        self.abort_tasks();
         self.end_streams();
         let closed = async {
             let _turn = self.changes.pause().await;
@@ -207,6 +221,13 @@ impl Services {
     pub async fn housekeep(&self) -> Result<(), ServiceError> {
         self.changes.repair().await?;
         self.flush().await
+    }
+
+    fn abort_tasks(&self) {
+        self.housekeeping.abort();
+        if let Some(following) = &self.following {
+            following.abort();
+        }
     }
 
     async fn flush(&self) -> Result<(), ServiceError> {
@@ -243,7 +264,7 @@ async fn housekeeping(services: Weak<Services>, period: Duration) {
 
 impl Drop for Services {
     fn drop(&mut self) {
-        self.housekeeping.abort();
+        self.abort_tasks();
     }
 }
 

@@ -24,6 +24,7 @@ pub(crate) mod unknown_flags;
 pub(crate) mod users;
 mod value;
 
+pub(crate) use db::Listener;
 pub use db::{
     Connection, Constraint, DatabaseOptions, DatabaseUrl, Db, Executor, PoolFigures, QueryKind,
     QueryObserver, ReadTransaction, StoreError, Transaction, Unobserved,

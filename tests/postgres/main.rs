@@ -9,6 +9,7 @@
 mod harness;
 
 mod faults;
+mod instances;
 mod proxy;
 mod start;
 

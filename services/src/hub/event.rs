@@ -18,6 +18,13 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// The kind of this name.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        [Self::Update, Self::Create, Self::Deleted, Self::Refetch]
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
+    }
+
     /// The event's name on the SDK wire.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::db::{StoreError, Transaction};
+use super::db::{Executor, StoreError, Transaction};
 use super::value::params;
 
 pub(crate) async fn insert(
@@ -21,4 +21,15 @@ pub(crate) async fn insert(
         )
         .await
         .map(drop)
+}
+
+/// Revision, kind and key of what happened after `revision`, in order.
+pub(crate) async fn since(
+    executor: &mut impl Executor,
+    environment: Uuid,
+    revision: u64,
+) -> Result<Vec<(u64, String, String)>, StoreError> {
+    let sql = "SELECT revision, kind, key FROM changes WHERE environment_id = $1 AND revision > $2 ORDER BY revision";
+    let rows = executor.query(sql, params![environment, revision]).await?;
+    rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).collect()
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 use super::dialect::Dialect;
+use super::postgres::Listener as PostgresListener;
 use super::postgres::{self, Postgres};
 use super::sqlite::{self, Sqlite};
 use super::value::{Row, Value};
@@ -306,6 +307,22 @@ impl Db {
         }
     }
 
+    /// Whether other instances may change what is in it.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self.backend, Backend::Postgres(_))
+    }
+
+    /// Begins to hear of what other instances change.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], on SQLite always: nobody tells there.
+    pub(crate) async fn listen(&self) -> Result<Listener, StoreError> {
+        match &self.backend {
+            Backend::Sqlite(_) => Err(StoreError::Unavailable("it tells of no changes".to_owned())),
+            Backend::Postgres(postgres) => postgres.listen().await.map(Listener),
+        }
+    }
+
     pub(super) fn dialect(&self) -> Dialect {
         match &self.backend {
             Backend::Sqlite(_) => Dialect::Sqlite,
@@ -329,6 +346,19 @@ impl Db {
 impl std::fmt::Debug for Db {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Db").finish_non_exhaustive()
+    }
+}
+
+/// Hears of what other instances change.
+pub(crate) struct Listener(PostgresListener);
+
+impl Listener {
+    /// Waits until another instance, or this one, changed something since it was last asked.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] where it cannot be heard of any more: begin anew.
+    pub(crate) async fn changed(&mut self) -> Result<(), StoreError> {
+        self.0.changed().await
     }
 }
 
@@ -438,6 +468,17 @@ impl Transaction {
         match &mut self.0.lease {
             Lease::Sqlite(lease) => lease.batch(sql).await,
             Lease::Postgres(lease) => lease.batch(sql).await,
+        }
+    }
+
+    /// Lets other instances hear of the change once it is committed.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub(crate) async fn announce(&mut self) -> Result<(), StoreError> {
+        match &mut self.0.lease {
+            Lease::Sqlite(_) => Ok(()),
+            Lease::Postgres(lease) => lease.batch("NOTIFY flagstone").await,
         }
     }
 

@@ -4,6 +4,7 @@
 //! transaction lasts: revisions and the audit's sequence are gap-free, so two could not commit side by side anyway, and
 //! nothing ever has to be tried again (docs/adr/0008-one-writer-on-postgresql.md). Those that read never wait for them.
 
+mod listener;
 mod session;
 mod tls;
 
@@ -19,6 +20,7 @@ use tokio_postgres::config::Config;
 
 use super::db::{Access, DatabaseOptions, PoolFigures, StoreError};
 use super::value::{Row, Value};
+pub(super) use listener::Listener;
 use session::{Session, store_error};
 use tls::Tls;
 
@@ -26,10 +28,15 @@ use tls::Tls;
 const WRITE_LOCK: &str = "SELECT pg_advisory_xact_lock(7380943424226455406)";
 /// How old a connection gets, so that the pool follows a server that moved behind its name.
 const CONNECTION_LIFETIME: Duration = Duration::from_secs(30 * 60);
+/// How long a connection is silent before the system asks whether the other side is there.
+const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// The pool.
 pub(super) struct Postgres {
     pool: Pool<Manager>,
+    config: Config,
+    tls: Tls,
+    wait_timeout: Duration,
     max_connections: u32,
     attempts: Arc<Attempts>,
     leases: Arc<Leases>,
@@ -92,10 +99,13 @@ impl Postgres {
         }
         config.connect_timeout(options.wait_timeout);
         config.tcp_user_timeout(options.statement_timeout * 2);
+        // A listener sends nothing, and would not notice otherwise that nobody is there any more.
+        config.keepalives_idle(KEEPALIVE);
+        let tls = Tls::new(options.tls_ca_file.as_deref())?;
         let attempts =
             Arc::new(Attempts { failed: watch::Sender::new(0), reason: Mutex::new(String::new()) });
         let manager = Manager {
-            connections: PostgresConnectionManager::new(config, Tls::new(options.tls_ca_file.as_deref())?),
+            connections: PostgresConnectionManager::new(config.clone(), tls.clone()),
             attempts: Arc::clone(&attempts),
             wait_timeout: options.wait_timeout,
             statement_timeout: options.statement_timeout,
@@ -112,6 +122,9 @@ impl Postgres {
             .build_unchecked(manager);
         Ok(Self {
             pool,
+            config,
+            tls,
+            wait_timeout: options.wait_timeout,
             max_connections,
             attempts,
             leases: Arc::default(),
@@ -140,6 +153,11 @@ impl Postgres {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Opens a connection that hears of changes.
+    pub(super) async fn listen(&self) -> Result<Listener, StoreError> {
+        Listener::open(&self.config, self.tls.clone(), self.wait_timeout).await
     }
 
     pub(super) async fn close(&self, deadline: Duration) -> Result<(), StoreError> {

@@ -109,7 +109,8 @@ impl Fixture {
 async fn open(database: DatabaseOptions, clock: &Clock) -> Arc<Services> {
     let hashing = HashingOptions { memory_kib: 64, iterations: 1, ..HashingOptions::default() };
     let accounts = AccountOptions { hashing, ..AccountOptions::default() };
-    Services::open(Options { database, accounts, clock: clock.clone() }).await.unwrap()
+    // Tests say themselves when what others changed is read.
+    Services::open(Options { database, accounts, clock: clock.clone(), follow: None }).await.unwrap()
 }
 
 fn user(role: Role) -> Actor {

@@ -1,0 +1,119 @@
+//! Two instances on one database (R81).
+
+use serde_json::{Value, json};
+
+use crate::{
+    PROJECTS, address_of,
+    harness::{Server, Setup},
+    proxy::Proxy,
+    through, until,
+};
+
+/// A demonstration, and a second instance behind a proxy on its database.
+struct Instances {
+    first: Server,
+    second: Server,
+    proxy: Proxy,
+}
+
+impl Instances {
+    fn start() -> Self {
+        let setup = Setup::demo();
+        let database = setup.postgres();
+        let proxy = Proxy::to(address_of(&database));
+        let first = setup.start();
+        let second = Setup::shipped()
+            .variable("DATABASE_URL", &through(&database, proxy.address()))
+            .variable("FLAGSTONE_DATABASE__WAIT_TIMEOUT", "1s")
+            .variable("FLAGSTONE_DATABASE__STATEMENT_TIMEOUT", "1s")
+            .variable("RATE_LIMIT_MAX", "100000")
+            .start();
+        Self { first, second, proxy }
+    }
+
+    /// What the second instance answers for a flag in `development`.
+    fn reason(&self, flag: &str) -> Value {
+        let path = format!("/api/v1/evaluate/{flag}");
+        self.second.post(&path).key(&self.first.client_key()).send().json()["reason"].clone()
+    }
+
+    fn revisions(&self) -> (Value, Value) {
+        let revision = |server: &Server| {
+            let key = self.first.server_key();
+            server.get("/api/v1/definitions").key(&key).send().json()["revision"].clone()
+        };
+        (revision(&self.first), revision(&self.second))
+    }
+}
+
+#[test]
+fn a_change_on_one_is_evaluated_and_streamed_by_the_other() {
+    let instances = Instances::start();
+    let admin = instances.first.sign_in();
+    let bearer = format!("Bearer {}", instances.first.client_key());
+    let stream = instances.second.stream("/api/v1/stream", &[("authorization", &bearer)]);
+    assert_ne!(instances.reason("theme"), "disabled");
+    admin.switch("theme", false);
+    let event = stream.data();
+    assert_eq!((&event["type"], &event["flagKey"]), (&json!("flag_update"), &json!("theme")));
+    assert_eq!(instances.reason("theme"), "disabled", "memory comes before the event");
+    let document = json!({ "key": "brand-new", "type": "boolean" });
+    assert_eq!(admin.post(&format!("{PROJECTS}/demo/flags")).json(&document).send().status, 201);
+    let event = stream.data();
+    assert_eq!((&event["type"], &event["flagKey"]), (&json!("flag_create"), &json!("brand-new")));
+    let (first, second) = instances.revisions();
+    assert_eq!(first, second);
+    assert_eq!(event["revision"], second);
+}
+
+#[test]
+fn keys_environments_and_projects_come_and_go_on_both() {
+    let instances = Instances::start();
+    let admin = instances.first.sign_in();
+    let keys = format!("{PROJECTS}/demo/environments/development/keys");
+    let listed = admin.get(&keys).send().json();
+    let client = listed["data"].as_array().unwrap().iter().find(|key| key["kind"] == "client").unwrap();
+    let bearer = format!("Bearer {}", instances.first.client_key());
+    let stream = instances.second.stream("/api/v1/stream", &[("authorization", &bearer)]);
+    let revoked = admin.request("DELETE", &format!("{keys}/{}", client["id"].as_str().unwrap())).send();
+    assert!(revoked.status < 300, "{revoked:?}");
+    stream.end();
+    let refused = instances.second.post("/api/v1/evaluate").key(&instances.first.client_key()).send();
+    assert_eq!(refused.status, 401);
+
+    let made = admin.post(&keys).json(&json!({ "kind": "client" })).send();
+    assert_eq!(made.status, 201, "{made:?}");
+    let secret = made.json()["key"].as_str().unwrap().to_owned();
+    until("the new key is known to the other", || {
+        instances.second.post("/api/v1/evaluate").key(&secret).send().status == 200
+    });
+    let deleted = admin.request("DELETE", &format!("{PROJECTS}/demo")).header("if-match", "*").send();
+    assert!(deleted.status < 300, "{deleted:?}");
+    until("its project is gone from the other", || {
+        instances.second.post("/api/v1/evaluate").key(&secret).send().status == 401
+    });
+}
+
+#[test]
+fn an_instance_that_was_cut_off_catches_up() {
+    let instances = Instances::start();
+    let admin = instances.first.sign_in();
+    let bearer = format!("Bearer {}", instances.first.client_key());
+    let stream = instances.second.stream("/api/v1/stream", &[("authorization", &bearer)]);
+    for break_off in [Proxy::cut, Proxy::freeze] {
+        break_off(&instances.proxy);
+        admin.switch("theme", false);
+        admin.switch("banner-text", false);
+        assert_ne!(instances.reason("theme"), "disabled", "it goes on with what it has");
+        instances.proxy.mend();
+        let events = [stream.data(), stream.data()];
+        assert_eq!(events.map(|event| event["flagKey"].clone()), [json!("theme"), json!("banner-text")]);
+        let (first, second) = instances.revisions();
+        assert_eq!(first, second);
+        for flag in ["theme", "banner-text"] {
+            assert_eq!(instances.reason(flag), "disabled");
+            admin.switch(flag, true);
+            assert_eq!(stream.data()["flagKey"], *flag);
+        }
+    }
+}
