@@ -167,6 +167,12 @@ impl Setup {
         self
     }
 
+    /// On SQLite, whatever the tests run on: a demonstration that is started anew needs a database that is.
+    pub(crate) fn on_sqlite(mut self) -> Self {
+        self.database = None;
+        self
+    }
+
     /// Its database where the tests run on PostgreSQL.
     pub(crate) fn postgres(&self) -> Arc<TestDatabase> {
         let database = self.database.clone();
@@ -184,7 +190,9 @@ impl Setup {
             None => Command::new(&self.binary),
         };
         command.args(arguments).current_dir(self.folder.path()).env_clear();
-        if let Some(database) = &self.database {
+        // Two variables for one setting would be refused.
+        let named = self.variables.contains_key("DATABASE_URL_FILE");
+        if let Some(database) = self.database.as_ref().filter(|_| !named) {
             command.env("DATABASE_URL", database.address());
         }
         command.envs(&self.variables);

@@ -229,7 +229,7 @@ fn no_secret_is_in_the_log_even_at_its_most_talkative() {
 
 #[test]
 fn nobody_waits_for_a_log_that_is_not_read_and_what_was_lost_is_told() {
-    let small = || Setup::demo().variable("FLAGSTONE_LOG__BUFFER", "64KiB");
+    let small = || Setup::demo().on_sqlite().variable("FLAGSTONE_LOG__BUFFER", "64KiB");
     let to_file = small().variable("LOG_FILE", "log.pipe");
     let path = pipe(to_file.folder());
     let to_stdout = small().silent();
