@@ -65,6 +65,26 @@ fn a_client_that_is_still_sending_can_read_that_it_was_refused() {
 }
 
 #[test]
+fn a_connection_outlives_a_refusal_whose_body_comes_late() {
+    let server = Server::demo();
+    let mut socket = TcpStream::connect(server.address()).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut status = |sent: &str| {
+        socket.write_all(sent.as_bytes()).unwrap();
+        let mut answer = [0; 16 * 1024];
+        let length = socket.read(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer[..length]).get(9..12).map(str::to_owned)
+    };
+    let host = server.address();
+    let refused = format!("POST /api/v1/evaluate HTTP/1.1\r\nHost: {host}\r\nContent-Length: 2\r\n\r\n");
+    let next = format!("{{}}GET /health HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    for _ in 0..20 {
+        assert_eq!(status(&refused).as_deref(), Some("401"), "before its body came");
+        assert_eq!(status(&next).as_deref(), Some("200"), "on the same connection");
+    }
+}
+
+#[test]
 fn requests_sent_all_at_once_are_answered_one_by_one() {
     let server = Server::demo();
     let request = format!("GET /health HTTP/1.1\r\nHost: {}\r\n\r\n", server.address());

@@ -14,7 +14,7 @@ use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use smallvec::SmallVec;
-use tokio::time::Sleep;
+use tokio::{runtime::Handle, time::Sleep};
 
 use super::{
     chain::Ends,
@@ -233,6 +233,11 @@ impl Body {
 
 impl Drop for Body {
     fn drop(&mut self) {
+        if self.kind.is_left_over()
+            && let Kind::Incoming(rest) = std::mem::take(&mut self.kind)
+        {
+            discard(rest);
+        }
         let Some(tail) = &self.tail else { return };
         if std::thread::panicking() {
             return self.end(Outcome::Failed);
@@ -245,6 +250,13 @@ impl Drop for Body {
         // A body further in may carry a tail of its own, which ends first.
         self.kind = Kind::Empty;
         self.end(if whole { Outcome::Complete } else { Outcome::Aborted });
+    }
+}
+
+/// Reads what is still to come of a body that nobody wants.
+fn discard(mut rest: Incoming) {
+    if let Ok(runtime) = Handle::try_current() {
+        runtime.spawn(async move { while rest.frame().await.is_some_and(|frame| frame.is_ok()) {} });
     }
 }
 
@@ -314,6 +326,17 @@ impl BodyError {
 // === impl Kind ===
 
 impl Kind {
+    /// The longest body that is read for nobody, in bytes.
+    const DISCARDED: u64 = 64 << 10;
+
+    /// Whether a short body is still to come, such as that of a request that was refused. If it were left unread, the
+    /// connection would be closed under a client that means to go on with it, and its next request lost.
+    fn is_left_over(&self) -> bool {
+        use http_body::Body as _;
+        let Self::Incoming(incoming) = self else { return false };
+        incoming.size_hint().exact().is_some_and(|bytes| (1..=Self::DISCARDED).contains(&bytes))
+    }
+
     fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         use http_body::Body as _;
         match self {
