@@ -1,5 +1,6 @@
 //! The project's own commands. `cargo xtask` lists them.
 
+mod bench;
 mod check;
 mod children;
 mod cluster;
@@ -29,6 +30,11 @@ fn main() -> ExitCode {
         ["test"] => test::run(test::Extent::Whole),
         ["test", "--quick"] => test::run(test::Extent::Quick),
         ["test", name] if let Some(suite) = suite(name) => test::run_suite(suite),
+        ["bench"] => {
+            bench::list();
+            return ExitCode::SUCCESS;
+        }
+        ["bench", name] if let Some(bench) = bench::find(name) => bench.run(),
         ["check"] => check_only(),
         [] | ["help" | "--help" | "-h"] => {
             print!("{}", usage());
@@ -59,6 +65,8 @@ Commands:
   test            check, build, and run every test; installs what it needs
   test --quick    the same without the slow suites, on a debug build
   test <SUITE>    one of the slow suites: {}
+  bench           lists what can be measured
+  bench <NAME>    builds what that takes, and measures it
   check           formatting, lints, documentation, licences, structure, shipped configuration
 ",
         suites.join(", ")

@@ -14,7 +14,7 @@ use crate::workspace::{self, Workspace};
 
 /// Who may import whom (DESIGN §1): `src → pipeline → layers` and `src → routes → services → engine`.
 /// `layers`, `pipeline` and `engine` can be published alone.
-const IMPORTS: [(&str, &[&str]); 8] = [
+const IMPORTS: [(&str, &[&str]); 9] = [
     ("flagstone", &["flagstone-layers", "flagstone-pipeline", "flagstone-routes", "flagstone-services"]),
     ("flagstone-engine", &[]),
     ("flagstone-layers", &[]),
@@ -22,6 +22,7 @@ const IMPORTS: [(&str, &[&str]); 8] = [
     ("flagstone-routes", &["flagstone-layers", "flagstone-services"]),
     ("flagstone-services", &["flagstone-engine"]),
     ("plain-server", &["flagstone-layers", "flagstone-pipeline"]),
+    ("bench-programs", &[]),
     ("xtask", &[]),
 ];
 

@@ -1,0 +1,184 @@
+//! Starts with many flags: how long until ready, how much memory; and with the most of them, how long a change takes until
+//! it is evaluated and streamed.
+
+use std::{thread, time::Instant};
+
+use rusqlite::{Connection, Transaction, params};
+use serde_json::json;
+
+use crate::{
+    flags,
+    harness::{Person, Server, Setup},
+    machine::{self, median, millis, resident},
+    project::{self, Client, ENVIRONMENT, PROJECT},
+};
+
+/// Projects, with a thousand flags each, and what of it is wanted.
+const SIZES: [(usize, &str); 2] = [(1, "≤ 300 ms, ≤ 30 MiB"), (100, "≤ 2 s, ≤ 200 MiB")];
+const FLAGS: usize = 1000;
+/// Flags made through the API; the others are copies of them.
+const MADE: usize = 4;
+const STARTS: usize = 5;
+const CHANGES: usize = 20;
+const EMAIL: &str = "admin@example.com";
+const PASSWORD: &str = "four measured words here";
+
+#[test]
+fn measure() {
+    println!("{}", machine::describe());
+    for (projects, target) in SIZES {
+        let setup = prepared();
+        let key = seed(&setup, projects);
+        let mut times = Vec::new();
+        let mut memory = Vec::new();
+        for _ in 0..STARTS {
+            let begun = Instant::now();
+            let server = setup.clone().start();
+            times.push(begun.elapsed());
+            memory.push(resident(server.pid()));
+            for index in 0..FLAGS {
+                assert_eq!(Client::new(&server, &key).evaluate(index)["value"], flags::answer(index));
+            }
+        }
+        println!(
+            "{} flags in {projects} projects: ready after {:.0} ms, {:.0} MiB resident, medians of {STARTS} (target {target})",
+            projects * FLAGS,
+            millis(median(&mut times)),
+            median(&mut memory) as f64 / 1024.0
+        );
+        change(&setup, &key, projects * FLAGS);
+    }
+}
+
+/// A server on a database of its own, which is empty yet.
+fn prepared() -> Setup {
+    let setup = machine::measured(Setup::shipped())
+        .variable("RATE_LIMIT_MAX", "1000000")
+        .variable("STRICT_RATE_LIMIT_MAX", "1000000")
+        .variable("ADMIN_EMAIL", EMAIL)
+        .variable("ADMIN_PASSWORD", PASSWORD);
+    let database = setup.folder().join("bench.db");
+    setup.database(&database)
+}
+
+fn sign_in(server: &Server) -> Person<'_> {
+    server.sign_in_with(&json!({ "email": EMAIL, "password": PASSWORD })).unwrap()
+}
+
+/// Fills the database with so many projects. Returns a client key of the first.
+fn seed(setup: &Setup, projects: usize) -> String {
+    let mut server = setup.clone().start();
+    let key = project::make(&sign_in(&server), MADE);
+    server.signal("TERM");
+    assert!(server.wait().success());
+
+    let mut database = Connection::open(setup.folder().join("bench.db")).unwrap();
+    let transaction = database.transaction().unwrap();
+    for project in 0..projects {
+        copy_project(&transaction, project);
+    }
+    transaction.commit().unwrap();
+    let count: isize = database.query_row("SELECT COUNT(*) FROM flags", [], |row| row.get(0)).unwrap();
+    assert_eq!(count.unsigned_abs(), projects * FLAGS);
+    key
+}
+
+/// Copies the project that was made, with its environments; the one of number 0 is itself and only gets its further flags.
+fn copy_project(database: &Transaction<'_>, number: usize) {
+    let project = |id: &str| if number == 0 { id.to_owned() } else { copy(1, number, 0) };
+    let select = "SELECT id FROM projects WHERE key = ?1";
+    let original: String = database.query_row(select, [PROJECT], |row| row.get(0)).unwrap();
+    let project = project(&original);
+    if number > 0 {
+        let insert = "INSERT INTO projects SELECT ?2, key || ?3, name, description, version, created_at, updated_at \
+             FROM projects WHERE id = ?1";
+        database.execute(insert, params![original, project, format!("-{number}")]).unwrap();
+    }
+    let select = "SELECT id, key FROM environments WHERE project_id = ?1 ORDER BY position";
+    let mut select = database.prepare(select).unwrap();
+    let environments: Vec<(String, String)> = select
+        .query_map([&original], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let mut configured = String::new();
+    for (position, (id, key)) in environments.iter().enumerate() {
+        let own = if number == 0 { id.clone() } else { copy(2, number, position) };
+        if number > 0 {
+            let insert = "INSERT INTO environments SELECT ?2, ?3, key, name, position, revision, version, created_at, \
+                 updated_at FROM environments WHERE id = ?1";
+            database.execute(insert, params![id, own, project]).unwrap();
+        }
+        if key == ENVIRONMENT {
+            configured = own;
+        }
+    }
+    let first = if number == 0 { MADE } else { 0 };
+    for index in first..FLAGS {
+        copy_flag(database, &original, (&project, &configured), number, index);
+    }
+}
+
+/// Copies one of the flags that were made to another key, with its configuration.
+fn copy_flag(
+    database: &Transaction<'_>,
+    original: &str,
+    (project, environment): (&str, &str),
+    number: usize,
+    index: usize,
+) {
+    let insert = "INSERT INTO flags SELECT ?1, ?2, ?3, replace(definition, '\"' || key || '\"', '\"' || ?3 || '\"'), \
+         search, archived, version, created_at, updated_at FROM flags WHERE project_id = ?4 AND key = ?5";
+    let id = copy(3, number, index);
+    let (key, template) = (flags::key(index), flags::key(index % MADE));
+    assert_eq!(database.execute(insert, params![id, project, key, original, template]).unwrap(), 1);
+    let insert = "INSERT INTO flag_configs SELECT ?1, ?2, c.config, c.version, c.updated_at FROM flag_configs c \
+         JOIN flags f ON f.id = c.flag_id WHERE f.project_id = ?3 AND f.key = ?4";
+    assert_eq!(database.execute(insert, params![id, environment, original, template]).unwrap(), 1);
+}
+
+/// An id that no other has.
+fn copy(kind: usize, number: usize, index: usize) -> String {
+    format!("{kind:08x}-0000-7000-8000-{number:06x}{index:06x}")
+}
+
+/// Times changes of one flag: until its answer is another, and until a stream has it.
+fn change(setup: &Setup, key: &str, count: usize) {
+    let server = setup.clone().start();
+    let admin = sign_in(&server);
+    let bearer = format!("Bearer {key}");
+    let stream = server.stream("/api/v1/stream", &[("authorization", &bearer)]);
+    let client = Client::new(&server, key);
+    let (mut saved, mut evaluated, mut streamed) = (Vec::new(), Vec::new(), Vec::new());
+    for number in 0..CHANGES {
+        let enabled = number % 2 == 1;
+        let mut config = flags::config(0);
+        config["enabled"] = json!(enabled);
+        let change = admin.request("PUT", &project::config_of(0)).header("if-match", "*").json(&config);
+        let (client, poller) = (client.clone(), client.clone());
+        let begun = Instant::now();
+        let saving = thread::spawn(move || {
+            let answer = change.send();
+            assert_eq!(answer.status, 200, "{answer:?}");
+            let took = begun.elapsed();
+            // Whoever has this answer sees the change.
+            assert_eq!(client.evaluate(0)["value"], enabled);
+            took
+        });
+        let polling = thread::spawn(move || {
+            while poller.evaluate(0)["value"] != enabled {}
+            begun.elapsed()
+        });
+        assert_eq!(stream.data()["flagKey"], flags::key(0));
+        streamed.push(begun.elapsed());
+        saved.push(saving.join().unwrap());
+        evaluated.push(polling.join().unwrap());
+    }
+    println!(
+        "a change with {count} flags: evaluated after {:.1} ms, streamed after {:.1} ms, answered after {:.1} ms, \
+         medians of {CHANGES} (target ≤ 20)",
+        millis(median(&mut evaluated)),
+        millis(median(&mut streamed)),
+        millis(median(&mut saved))
+    );
+}
