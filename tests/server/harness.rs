@@ -1,9 +1,14 @@
 //! Starts servers of its own on free ports, speaks to them and ends them.
 
+#[path = "harness/event_stream.rs"]
+mod event_stream;
+#[path = "harness/request.rs"]
+mod request;
+
 use std::{
     collections::HashMap,
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Read},
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
@@ -19,6 +24,11 @@ use flagstone_services::store::testing::{self, TestDatabase};
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
+
+pub(crate) use self::{
+    event_stream::EventStream,
+    request::{Answer, Request},
+};
 
 /// The longest anything is waited for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -51,32 +61,10 @@ pub(crate) struct Server {
     agent: ureq::Agent,
 }
 
-/// A request being put together.
-pub(crate) struct Request {
-    agent: ureq::Agent,
-    method: String,
-    url: String,
-    headers: Vec<(String, String)>,
-    body: Option<Vec<u8>>,
-}
-
-/// An answer.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    headers: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
-}
-
 /// A signed-in person.
 pub(crate) struct Person<'s> {
     server: &'s Server,
     cookie: String,
-}
-
-/// An open event stream.
-pub(crate) struct EventStream {
-    lines: Receiver<String>,
 }
 
 pub(crate) fn binary() -> PathBuf {
@@ -228,7 +216,7 @@ impl Setup {
             _database: self.database,
             child,
             lines,
-            agent: agent(),
+            agent: request::agent(),
         };
         if silent {
             let deadline = Instant::now() + PATIENCE;
@@ -256,15 +244,6 @@ fn postgres_database() -> Option<Arc<TestDatabase>> {
     std::env::var_os(testing::SERVER)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     Some(Arc::new(runtime.block_on(TestDatabase::new()).unwrap()))
-}
-
-fn agent() -> ureq::Agent {
-    ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_global(Some(PATIENCE))
-        .max_redirects(0)
-        .build()
-        .into()
 }
 
 /// Gathers a process's lines, so that it is never kept waiting.
@@ -451,79 +430,6 @@ impl Drop for Server {
     }
 }
 
-// === impl Request ===
-
-impl Request {
-    pub(crate) fn new(agent: &ureq::Agent, method: &str, url: String) -> Self {
-        Self { agent: agent.clone(), method: method.to_owned(), url, headers: Vec::new(), body: None }
-    }
-
-    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
-        self.headers.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    pub(crate) fn key(self, key: &str) -> Self {
-        self.header("authorization", &format!("Bearer {key}"))
-    }
-
-    pub(crate) fn json(self, body: &Value) -> Self {
-        self.header("content-type", "application/json").body(body.to_string())
-    }
-
-    pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
-        self.body = Some(body.into());
-        self
-    }
-
-    pub(crate) fn send(self) -> Answer {
-        let what = format!("{} {}", self.method, self.url);
-        self.try_send().unwrap_or_else(|error| panic!("{what}: {error}"))
-    }
-
-    /// An error where no whole answer came.
-    pub(crate) fn try_send(self) -> Result<Answer, ureq::Error> {
-        let mut request = ureq::http::Request::builder().method(self.method.as_str()).uri(&self.url);
-        for (name, value) in &self.headers {
-            request = request.header(name, value);
-        }
-        let mut response = match self.body {
-            Some(body) => self.agent.run(request.body(body).unwrap()),
-            None => self.agent.run(request.body(()).unwrap()),
-        }?;
-        let headers = response
-            .headers()
-            .iter()
-            .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
-            .collect();
-        let body = response.body_mut().with_config().limit(64 << 20).read_to_vec()?;
-        Ok(Answer { status: response.status().as_u16(), headers, body })
-    }
-}
-
-// === impl Answer ===
-
-impl Answer {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-
-    /// Names and values, as they came.
-    pub(crate) fn headers(&self) -> &[(String, String)] {
-        &self.headers
-    }
-
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
-    }
-
-    /// The status and the problem's code.
-    pub(crate) fn problem(&self) -> (u16, String) {
-        (self.status, self.json()["code"].as_str().unwrap_or_default().to_owned())
-    }
-}
-
 // === impl Person ===
 
 impl<'s> Person<'s> {
@@ -555,65 +461,5 @@ impl<'s> Person<'s> {
         config["enabled"] = json!(enabled);
         let answer = self.put(&path, &config);
         assert_eq!(answer.status, 200, "{answer:?}");
-    }
-}
-
-// === impl EventStream ===
-
-impl EventStream {
-    /// Opens one at the server, or at what stands before it.
-    pub(crate) fn open(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Self {
-        Self::on(TcpStream::connect(address).unwrap(), address, path, headers)
-    }
-
-    fn on(mut socket: TcpStream, address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Self {
-        let mut head = format!(
-            "GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: text/event-stream\r\nConnection: close\r\n"
-        );
-        for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        head.push_str("\r\n");
-        socket.write_all(head.as_bytes()).unwrap();
-        let (sender, lines) = channel();
-        thread::spawn(move || {
-            BufReader::new(socket).lines().map_while(Result::ok).all(|line| sender.send(line).is_ok())
-        });
-        let stream = Self { lines };
-        let status = stream.line(|line| line.starts_with("HTTP/1.1"));
-        assert!(status.starts_with("HTTP/1.1 200"), "{status}");
-        stream.line(|line| line == ": connected");
-        stream
-    }
-
-    /// Waits for a line.
-    pub(crate) fn line(&self, wanted: impl Fn(&str) -> bool) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(line) if wanted(&line) => return line,
-                Ok(_) => {}
-                Err(_) => panic!("the stream's line did not come"),
-            }
-        }
-    }
-
-    /// Waits for the next event's data.
-    pub(crate) fn data(&self) -> Value {
-        let line = self.line(|line| line.starts_with("data: "));
-        serde_json::from_str(line.trim_start_matches("data: ")).unwrap()
-    }
-
-    /// Waits for the stream's end; what came before it.
-    pub(crate) fn end(&self) -> Vec<String> {
-        let deadline = Instant::now() + PATIENCE;
-        let mut lines = Vec::new();
-        loop {
-            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(line) => lines.push(line),
-                Err(RecvTimeoutError::Disconnected) => return lines,
-                Err(RecvTimeoutError::Timeout) => panic!("the stream did not end: {lines:?}"),
-            }
-        }
     }
 }
