@@ -60,7 +60,7 @@ fn two_hundred_reloads_cost_nobody_anything() {
     for stream in &streams {
         assert_eq!(stream.data()["flagKey"], "theme");
     }
-    let status = settled(&server);
+    let status = server.settled();
     println!(
         "{} reloads applied, {} rejected, generation {}, {} snapshot alive, {} streams each with the next change",
         changed.0, changed.1, status["generation"], status["snapshots"], STREAMS
@@ -116,17 +116,5 @@ fn save(server: &Server, text: &str, change: u32) {
         let new = file.with_extension("new");
         fs::write(&new, text).unwrap();
         fs::rename(new, file).unwrap();
-    }
-}
-
-/// The status once nothing runs on an old generation but streams.
-fn settled(server: &Server) -> Value {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let status = server.pipeline();
-        if status["snapshots"] == 1 {
-            return status;
-        }
-        assert!(Instant::now() < deadline, "{status}");
     }
 }

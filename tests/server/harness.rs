@@ -378,6 +378,19 @@ impl Server {
         self.admin("GET", "/pipeline").send().json()
     }
 
+    /// The pipeline's status once nothing keeps an old snapshot in memory; a stream that is just asked again may for a
+    /// moment.
+    pub(crate) fn settled(&self) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let status = self.pipeline();
+            if status["snapshots"] == 1 {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "{status}");
+        }
+    }
+
     /// One of its figures, by its name and labels as `/metrics` shows them.
     pub(crate) fn figure(&self, name: &str) -> u64 {
         let text = String::from_utf8(self.admin("GET", "/metrics").send().body).unwrap();
