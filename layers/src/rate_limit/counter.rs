@@ -7,28 +7,34 @@ use super::buckets::{Buckets, share};
 /// The most requests a window counts one by one; above that two weighted buckets are as good and far smaller.
 pub(super) const EXACT: u64 = 64;
 
-/// How many requests in what time. All times are milliseconds since the limiter was made.
+/// How many requests in what time. All times are milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Quota {
-    pub(super) requests: u64,
-    pub(super) window: u64,
+pub struct Quota {
+    /// The most requests in a window.
+    pub requests: u64,
+    /// How long a window is; at least 1.
+    pub window: u64,
     /// For how long a key that went over is refused altogether; 0 only refuses what is over.
-    pub(super) block_for: u64,
+    pub block_for: u64,
 }
 
 /// What a limit says of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Verdict {
-    pub(super) allowed: bool,
+pub struct Verdict {
+    /// Whether it may pass.
+    pub allowed: bool,
     /// Requests that would still be allowed at once.
-    pub(super) remaining: u64,
-    /// Until the quota grows again; where nothing remains, until the next request is allowed.
-    pub(super) reset: u64,
+    pub remaining: u64,
+    /// Milliseconds until the quota grows again; where nothing remains, until the next request is allowed.
+    pub reset: u64,
 }
 
 /// What was counted of one key. The quota is no part of it, so that a changed one binds at once and refills nothing.
+///
+/// Times are milliseconds since any moment, as long as it is always the same one. Who shares counters between servers
+/// ([`SharedCounters`](super::SharedCounters)) answers as this does.
 #[derive(Clone, Debug)]
-pub(super) struct Counter {
+pub struct Counter {
     counted: Counted,
     /// When it went over a limit that blocks.
     over_since: Option<u64>,
@@ -44,7 +50,8 @@ enum Counted {
 }
 
 impl Counter {
-    pub(super) fn new(now: u64) -> Self {
+    /// Nothing was counted.
+    pub fn new(now: u64) -> Self {
         Self { counted: Counted::Exactly(VecDeque::new()), over_since: None, seen: now }
     }
 
@@ -58,7 +65,7 @@ impl Counter {
     }
 
     /// Counts a request, if it is allowed.
-    pub(super) fn ask(&mut self, quota: &Quota, now: u64) -> Verdict {
+    pub fn ask(&mut self, quota: &Quota, now: u64) -> Verdict {
         // Threads read the clock before they wait for each other: time must not go back.
         let now = now.max(self.seen);
         self.seen = now;

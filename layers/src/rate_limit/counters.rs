@@ -27,6 +27,13 @@ pub(super) struct Asked {
     hash: u64,
 }
 
+impl Asked {
+    /// What was said by counters that are not this server's.
+    pub(super) fn elsewhere(verdict: Verdict) -> Self {
+        Self { verdict, hash: 0 }
+    }
+}
+
 /// Milliseconds since the counters were made.
 type Clock = Box<dyn Fn() -> u64 + Send + Sync>;
 
@@ -46,10 +53,15 @@ impl Counters {
         Self { hasher: RandomState::new(), shards: std::array::from_fn(|_| Mutex::default()), clock }
     }
 
-    /// Counts a request of a key, if it is allowed. At most `max_keys` are remembered, but one for each lock at least.
-    pub(super) fn ask(&self, key: impl Hash, quota: &Quota, max_keys: usize) -> Asked {
+    /// What a key is known by here.
+    pub(super) fn hash(&self, key: impl Hash) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
+    /// Counts a request of the key with this hash, if it is allowed. At most `max_keys` are remembered, but one for each
+    /// lock at least.
+    pub(super) fn ask(&self, hash: u64, quota: &Quota, max_keys: usize) -> Asked {
         let now = (self.clock)();
-        let hash = self.hasher.hash_one(key);
         let mut counters = self.shard(hash);
         if let Some(counter) = counters.get_mut(&hash) {
             return Asked { verdict: counter.ask(quota, now), hash };
@@ -124,12 +136,15 @@ mod tests {
         let quota = Quota { requests: 1, window: 1_000_000, block_for: 0 };
         for key in 0..10_000u64 {
             now.store(key, Ordering::Relaxed);
-            counters.ask(key, &quota, 1_600);
+            counters.ask(counters.hash(key), &quota, 1_600);
             assert!(counters.len() <= 1_600);
         }
         assert!(counters.len() >= 1_000, "{}", counters.len());
-        assert!(!counters.ask(9_999u64, &quota, 1_600).verdict.allowed, "the newest is remembered");
-        assert!(counters.ask(0u64, &quota, 1_600).verdict.allowed, "the oldest is forgotten");
+        assert!(
+            !counters.ask(counters.hash(9_999u64), &quota, 1_600).verdict.allowed,
+            "the newest is remembered"
+        );
+        assert!(counters.ask(counters.hash(0u64), &quota, 1_600).verdict.allowed, "the oldest is forgotten");
     }
 
     #[test]
@@ -137,9 +152,11 @@ mod tests {
         let now = Arc::new(AtomicU64::new(0));
         let counters = counters(&now);
         let quota = Quota { requests: 1, window: 100, block_for: 0 };
-        (0..1_000u64).for_each(|key| assert!(counters.ask(key, &quota, 16).verdict.allowed));
+        (0..1_000u64).for_each(|key| assert!(counters.ask(counters.hash(key), &quota, 16).verdict.allowed));
         now.store(1_000, Ordering::Relaxed);
-        (0..100u64).for_each(|key| assert!(counters.ask(("new", key), &quota, 16_000).verdict.allowed));
+        (0..100u64).for_each(|key| {
+            assert!(counters.ask(counters.hash(("new", key)), &quota, 16_000).verdict.allowed)
+        });
         assert!(counters.len() <= 116);
     }
 
@@ -174,7 +191,7 @@ mod tests {
                 scope.spawn(|| {
                     for _ in 0..100 {
                         allowed.fetch_add(
-                            u64::from(counters.ask("key", &quota, 1000).verdict.allowed),
+                            u64::from(counters.ask(counters.hash("key"), &quota, 1000).verdict.allowed),
                             Ordering::Relaxed,
                         );
                     }

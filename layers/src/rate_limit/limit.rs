@@ -6,14 +6,15 @@ use std::{
 use http::HeaderValue;
 
 use super::{
-    counter::Quota,
+    counter::{Quota, Verdict},
     counters::{Asked, Counters},
     fields::Fields,
     hits::{self, RateLimitHits},
     matching::Match,
+    shared::SharedAsk,
     spec::{Action, HeaderStyle, Key, LimitConfig},
 };
-use crate::kernel::{Principal, RequestHead};
+use crate::kernel::{Exchange, Principal, RequestHead};
 
 /// One limit of a layer.
 #[derive(Clone, Debug)]
@@ -62,25 +63,27 @@ impl Limit {
         }
     }
 
-    /// Counts the request, if it is allowed; `None` where the limit is not about it.
-    pub(super) fn ask(&self, head: &RequestHead, max_keys: usize) -> Option<Asked> {
-        let about =
-            self.quota.requests > 0 && self.matching.as_ref().is_none_or(|matching| matching.holds(head));
-        if !about {
-            return None;
+    /// Whether it is about the request.
+    pub(super) fn concerns(&self, head: &RequestHead) -> bool {
+        self.quota.requests > 0 && self.matching.as_ref().is_none_or(|matching| matching.holds(head))
+    }
+
+    /// Counts a request of the key with this hash on this server, if it is allowed.
+    pub(super) fn ask(&self, hash: u64, max_keys: usize) -> Asked {
+        self.counters.ask(hash, &self.quota, max_keys)
+    }
+
+    /// Notes whether the limit was hit. Returns whether the verdict binds: one that is only observed does not.
+    pub(super) fn binds(&self, exchange: &Exchange, verdict: &Verdict) -> bool {
+        if !verdict.allowed {
+            if let Some(hits) = &self.hits {
+                hits.own.get_or_init(|| hits.all.of(&self.name)).inc();
+            }
+            if self.observe {
+                exchange.add_observed(self.name.clone());
+            }
         }
-        let asked = self.count(head, max_keys);
-        if asked.verdict.allowed {
-            return (!self.observe).then_some(asked);
-        }
-        if let Some(hits) = &self.hits {
-            hits.own.get_or_init(|| hits.all.of(&self.name)).inc();
-        }
-        if self.observe {
-            head.exchange().add_observed(self.name.clone());
-            return None;
-        }
-        Some(asked)
+        !self.observe
     }
 
     /// The request was refused by another limit: it does not count here.
@@ -88,19 +91,29 @@ impl Limit {
         self.counters.take_back(asked);
     }
 
-    /// By the request's key; all requests that lack it are counted together.
-    fn count(&self, head: &RequestHead, max_keys: usize) -> Asked {
-        let (exchange, quota) = (head.exchange(), &self.quota);
+    /// What the request's key is known by on this server; all requests that lack it are counted together.
+    pub(super) fn hash(&self, head: &RequestHead) -> u64 {
+        let (exchange, counters) = (head.exchange(), &self.counters);
         match &self.key {
-            Key::ClientIp => self.counters.ask(exchange.address().map(network), quota, max_keys),
-            Key::Principal | Key::SdkKey => {
-                self.counters.ask(exchange.principal().map(Principal::id), quota, max_keys)
-            }
-            Key::Header(name) => {
-                self.counters.ask(head.headers().get(name).map(HeaderValue::as_bytes), quota, max_keys)
-            }
-            Key::Parameter(name) => self.counters.ask(exchange.parameter(name), quota, max_keys),
+            Key::ClientIp => counters.hash(exchange.address().map(network)),
+            Key::Principal | Key::SdkKey => counters.hash(exchange.principal().map(Principal::id)),
+            Key::Header(name) => counters.hash(head.headers().get(name).map(HeaderValue::as_bytes)),
+            Key::Parameter(name) => counters.hash(exchange.parameter(name)),
         }
+    }
+
+    /// The request, as counters that servers share are asked about it.
+    pub(super) fn shared(&self, counters: &Arc<str>, head: &RequestHead) -> SharedAsk {
+        let exchange = head.exchange();
+        let key = match &self.key {
+            Key::ClientIp => exchange.address().map(|address| network(address).to_be_bytes().to_vec()),
+            Key::Principal | Key::SdkKey => {
+                exchange.principal().map(|caller| caller.id().as_bytes().to_vec())
+            }
+            Key::Header(name) => head.headers().get(name).map(|value| value.as_bytes().to_vec()),
+            Key::Parameter(name) => exchange.parameter(name).map(|value| value.as_bytes().to_vec()),
+        };
+        SharedAsk { counters: counters.clone(), key, quota: self.quota, observe: self.observe }
     }
 }
 

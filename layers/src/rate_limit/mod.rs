@@ -4,7 +4,8 @@
 //! each of which may be about some requests only; a request has to pass all that are about it, and one that is refused
 //! counts in none. What is over a limit is refused (`throttle`), or everything of that key for a while (`block`), or it
 //! is only counted (`observe`). What was counted is kept over reloads, so a changed limit binds at once and refills
-//! nothing; layers that name the same state count together. IPv6 clients are counted by their /56 network.
+//! nothing; layers that name the same state count together. IPv6 clients are counted by their /56 network. Servers may
+//! count together too: with [`SharedCounters`], and each alone while these are away.
 //!
 //! ```
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -38,6 +39,7 @@ mod fields;
 mod hits;
 mod limit;
 mod matching;
+mod shared;
 mod spec;
 #[cfg(test)]
 mod tests;
@@ -46,17 +48,20 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
+pub use self::{
+    counter::{Counter, Quota, Verdict},
+    hits::RateLimitHits,
+    matching::{Match, Name, Path, Wanted},
+    shared::{SharedAnswer, SharedAsk, SharedCounters, SharedRateLimit},
+    spec::{Action, Config, HeaderStyle, Key, LimitConfig, Spec, Store},
+};
 use self::{
-    counter::Verdict,
     counters::{Asked, Counters},
     limit::Limit,
 };
-pub use self::{
-    hits::RateLimitHits,
-    matching::{Match, Name, Path, Wanted},
-    spec::{Action, Config, HeaderStyle, Key, LimitConfig, Spec},
+use crate::kernel::{
+    Exchange, Flow, Hook, HookState, Problem, RequestHead, Response, ResponseHead, Slot, Standalone,
 };
-use crate::kernel::{Flow, Hook, HookState, Problem, RequestHead, Response, ResponseHead, Slot, Standalone};
 
 /// The hook.
 #[derive(Clone, Debug)]
@@ -100,27 +105,63 @@ impl RateLimit {
         Self { limits: limits.collect(), max_keys: config.max_keys }
     }
 
-    /// A limit was hit: those that were passed before do not count the request.
-    fn refuse(
-        &self,
-        head: &RequestHead,
-        passed: &Passing,
-        limit: &Limit,
-        verdict: &Verdict,
-    ) -> Box<Response> {
-        passed.each(|index, asked| {
-            if let Some(limit) = self.limits.get(index) {
-                limit.take_back(asked);
+    /// Counts a request on this server: `hashes` are the places of the limits that are about it, and what its keys are
+    /// known by.
+    fn count(&self, exchange: &Exchange, hashes: impl Iterator<Item = (usize, u64)>) -> Flow<Passed> {
+        let asked = hashes
+            .filter_map(|(index, hash)| Some((index, self.limits.get(index)?.ask(hash, self.max_keys))));
+        match self.weigh(exchange, asked) {
+            Ok(passed) => Flow::Continue(passed.done()),
+            Err(refused) => {
+                // Those that were passed before do not count the request.
+                refused.passed.each(|index, asked| {
+                    if let Some(limit) = self.limits.get(index) {
+                        limit.take_back(asked);
+                    }
+                });
+                Flow::Stop(refused.response(exchange))
             }
-        });
-        let wait = fields::seconds(verdict.reset).max(1);
+        }
+    }
+
+    /// Goes through what limits say, until one refuses.
+    fn weigh(
+        &self,
+        exchange: &Exchange,
+        asked: impl Iterator<Item = (usize, Asked)>,
+    ) -> Result<Passing, Refused<'_>> {
+        let mut passed = Passing { first: None, others: Vec::new() };
+        for (index, asked) in asked {
+            let Some(limit) = self.limits.get(index) else { continue };
+            if !limit.binds(exchange, &asked.verdict) {
+                continue;
+            }
+            if !asked.verdict.allowed {
+                return Err(Refused { passed, limit, verdict: asked.verdict });
+            }
+            passed.push(index, asked);
+        }
+        Ok(passed)
+    }
+}
+
+/// A limit was hit.
+struct Refused<'a> {
+    passed: Passing,
+    limit: &'a Limit,
+    verdict: Verdict,
+}
+
+impl Refused<'_> {
+    fn response(&self, exchange: &Exchange) -> Box<Response> {
+        let wait = fields::seconds(self.verdict.reset).max(1);
         let problem = Problem::new(
             StatusCode::TOO_MANY_REQUESTS,
             "RATE_LIMITED",
             format!("Too many requests: try again in {wait} seconds."),
         );
-        let mut response = problem.retry_after(wait).into_response(head.exchange());
-        limit.fields.write(response.headers_mut(), verdict);
+        let mut response = problem.retry_after(wait).into_response(exchange);
+        self.limit.fields.write(response.headers_mut(), &self.verdict);
         Box::new(response)
     }
 }
@@ -160,15 +201,8 @@ impl Hook for RateLimit {
     type State = Passed;
 
     fn on_request(&self, head: &mut RequestHead) -> Flow<Passed> {
-        let mut passed = Passing { first: None, others: Vec::new() };
-        for (index, limit) in self.limits.iter().enumerate() {
-            let Some(asked) = limit.ask(head, self.max_keys) else { continue };
-            if !asked.verdict.allowed {
-                return Flow::Stop(self.refuse(head, &passed, limit, &asked.verdict));
-            }
-            passed.push(index, asked);
-        }
-        Flow::Continue(passed.done())
+        let limits = self.limits.iter().enumerate().filter(|(_, limit)| limit.concerns(head));
+        self.count(head.exchange(), limits.map(|(index, limit)| (index, limit.hash(head))))
     }
 
     fn on_response(&self, passed: Passed, response: &mut ResponseHead<'_>) {

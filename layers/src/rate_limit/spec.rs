@@ -1,10 +1,17 @@
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use http::HeaderName;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use super::{RateLimit, counter::Quota, counters::Counters, hits::RateLimitHits, matching::Match};
+use super::{
+    RateLimit,
+    counter::Quota,
+    counters::Counters,
+    hits::RateLimitHits,
+    matching::Match,
+    shared::{SharedCounters, SharedRateLimit},
+};
 use crate::kernel::{Carry, Fact, Finding, LayerSpec, Order, PrepareContext, PrepareError, Prepared, Time};
 
 pub(super) const KIND: &str = "rate_limit";
@@ -44,6 +51,10 @@ pub struct Config {
     /// that count by another key are others, whatever they are called.
     #[serde(default)]
     pub state: Option<String>,
+    /// Where requests are counted: `local`, by each server alone, or `redis`, by all servers together. While Redis is
+    /// away each counts alone.
+    #[serde(default)]
+    pub store: Store,
     /// How answers tell of the limit: `draft-6` (`RateLimit-Limit`, `-Remaining`, `-Reset`; of several limits the
     /// nearest), `ietf` (`RateLimit` and `RateLimit-Policy`; all of them), or `none`.
     #[serde(default)]
@@ -104,6 +115,17 @@ pub enum Key {
     Parameter(String),
 }
 
+/// Where requests are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Store {
+    /// By each server alone, in memory.
+    #[default]
+    Local,
+    /// By all servers together, in Redis.
+    Redis,
+}
+
 /// How answers tell of the limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum HeaderStyle {
@@ -137,6 +159,7 @@ impl Config {
             block_for: None,
             limits: Vec::new(),
             state: None,
+            store: Store::default(),
             headers: HeaderStyle::default(),
             max_keys: default_max_keys(),
         }
@@ -342,11 +365,23 @@ impl LayerSpec for Spec {
             Some(state) => context.shared_state(state, key, Counters::new),
             None => context.state(key, Counters::new),
         };
-        Ok(Prepared::hook(RateLimit::new(&name, config, counters, hits.as_ref())))
+        let limits = RateLimit::new(&name, config, counters, hits.as_ref());
+        if config.store == Store::Local {
+            return Ok(Prepared::hook(limits));
+        }
+        let Some(shared) = context.resource::<Arc<dyn SharedCounters>>() else {
+            let message = "this server knows no Redis to count requests in";
+            let help = "set `url` under `[redis]` in the server's settings, or leave `store` out";
+            return Err(PrepareError::new("store", message).help(help));
+        };
+        Ok(Prepared::hook(SharedRateLimit::new(limits, &name, config, Arc::clone(&shared))))
     }
 
     /// What is counted by another key is kept elsewhere; this only says so.
     fn carry(old: &Config, new: &Config) -> Carry {
+        if old.store != new.store {
+            return Carry::Reset("it counts elsewhere");
+        }
         let (old, new) = (old.all(), new.all());
         let goes_on = |limit: &LimitConfig| old.iter().any(|other| other.state_key() == limit.state_key());
         if new.iter().any(goes_on) { Carry::Keep } else { Carry::Reset("it counts by another key") }
