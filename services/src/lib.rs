@@ -14,6 +14,7 @@ pub mod hub;
 pub mod keys;
 pub mod page;
 pub mod projects;
+mod secrets;
 mod services;
 pub mod snapshot;
 pub mod store;

@@ -17,6 +17,7 @@ use crate::following;
 use crate::hub::{EndReason, StreamCounters};
 use crate::keys::{KeyTable, Keys, StreamTokens};
 use crate::projects::Projects;
+use crate::secrets;
 use crate::snapshot::Snapshots;
 use crate::store::{self, DatabaseOptions, Db, PoolFigures, StoreError};
 
@@ -176,6 +177,16 @@ impl Services {
     /// The pool of connections to PostgreSQL; `None` on SQLite.
     pub fn pool(&self) -> Option<PoolFigures> {
         self.db.pool()
+    }
+
+    /// A secret of this purpose, the same on all instances.
+    ///
+    /// # Errors
+    /// [`ServiceError::Unavailable`], and [`ServiceError::Internal`] where the system gives no randomness.
+    pub async fn secret(&self, purpose: &str) -> Result<[u8; 32], ServiceError> {
+        let secrets = secrets::of_purpose(&self.db, &self.clock, purpose).await?;
+        let newest = secrets.into_iter().next().map(|(_, secret)| secret);
+        newest.ok_or_else(|| ServiceError::Internal(format!("there is no secret for {purpose}")))
     }
 
     /// How much there is.

@@ -17,8 +17,8 @@ use uuid::Uuid;
 use super::{KeyGrant, KeyTable};
 use crate::clock::Clock;
 use crate::error::ServiceError;
-use crate::store::{self, Db};
-use crate::token::random_bytes;
+use crate::secrets;
+use crate::store::Db;
 
 /// How long a token opens a stream; the stream itself may live on.
 const LIFE: Duration = Duration::from_secs(600);
@@ -36,15 +36,7 @@ pub struct StreamTokens {
 impl StreamTokens {
     /// Reads the signing keys; makes the first one.
     pub(crate) async fn open(db: &Db, clock: Clock, table: Arc<KeyTable>) -> Result<Self, ServiceError> {
-        let mut transaction = db.begin().await?;
-        let mut secrets = store::secrets::of_purpose(&mut transaction, PURPOSE).await?;
-        if secrets.is_empty() {
-            let secret = random_bytes().map_err(|error| ServiceError::Internal(error.to_string()))?;
-            let id = Uuid::now_v7().simple().to_string();
-            store::secrets::insert(&mut transaction, &id, PURPOSE, &secret, clock.now()).await?;
-            secrets.push((id, secret));
-            transaction.commit().await?;
-        }
+        let secrets = secrets::of_purpose(db, &clock, PURPOSE).await?;
         Ok(Self { secrets, clock, table })
     }
 
