@@ -10,9 +10,10 @@ use flagstone_layers::{
     access_log::{AccessLogOptions, AccessLogSink},
     client_ip::IgnoredForwards,
     kernel::{Authenticator, Panic, PublicUrl, Resources},
+    rate_limit::SharedCounters,
 };
 use flagstone_pipeline::{Host, Pipeline, Report, Trigger, Watcher};
-use flagstone_routes::{Figures as _, PipelineStatus, State, StreamOptions, Table};
+use flagstone_routes::{Dependency, Figures as _, PipelineStatus, State, StreamOptions, Table};
 use flagstone_services::{
     Options, Services,
     accounts::{AccountOptions, AdminCredentials, EmailDomains, FirstAdmin},
@@ -20,7 +21,7 @@ use flagstone_services::{
     store::{DatabaseOptions, DatabaseUrl},
 };
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -33,6 +34,7 @@ use crate::{
     figures::{Figures, LayerFigures, Parts, QueryDurations},
     logging::Logging,
     principals::Principals,
+    redis_counters::RedisCounters,
     server::{
         admin::{Admin, AdminAddress, AdminListener, Shown},
         connection::Connections,
@@ -45,6 +47,8 @@ use crate::{
 };
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// What the secret is for that shared counters' keys are hashed with.
+const RATE_LIMIT_KEYS: &str = "rate_limit_keys";
 /// The most of the shutdown's deadline that closing the database may take.
 const DATABASE_CLOSE: Duration = Duration::from_secs(5);
 /// How long connections that are dropped are waited for.
@@ -106,6 +110,7 @@ struct Shared {
     services: Arc<Services>,
     drain: Drain,
     log: AccessLogSink,
+    counters: Option<RedisCounters>,
     pipeline: OnceLock<Pipeline>,
     connections: OnceLock<Arc<Connections>>,
     forwards: OnceLock<Arc<IgnoredForwards>>,
@@ -130,6 +135,7 @@ impl App {
         let services = Services::open(service_options(&settings, &figures)?).await?;
         tracing::info!(database = %settings.database.url, "the database is open and migrated");
         let demo = first_admin(&services, &settings, start).await?;
+        let counters = redis_counters(&settings, &services).await?;
 
         let drain = Drain::new();
         let shared = Arc::new(Shared {
@@ -137,6 +143,7 @@ impl App {
             services: Arc::clone(&services),
             drain: drain.clone(),
             log: logging.sink.clone(),
+            counters: counters.clone(),
             pipeline: OnceLock::new(),
             connections: OnceLock::new(),
             forwards: OnceLock::new(),
@@ -144,7 +151,7 @@ impl App {
         let routes = flagstone_routes::routes(&Arc::new(state(&settings, &shared)?));
         let table = Table::new(routes.iter().map(|(spec, _)| spec))?;
         let authenticator: Arc<dyn Authenticator> = Arc::new(Principals::new(Arc::clone(&services)));
-        let resources = resources(&settings, authenticator, logging.sink.clone(), &layers)?;
+        let resources = resources(&settings, authenticator, logging.sink.clone(), &layers, counters)?;
         if let Some(forwards) = resources.get() {
             let _ = shared.forwards.set(forwards);
         }
@@ -307,12 +314,29 @@ fn state(settings: &Settings, shared: &Arc<Shared>) -> Result<State, StartError>
     })
 }
 
+/// Counters that instances share, where the settings say through which Redis.
+async fn redis_counters(
+    settings: &Settings,
+    services: &Services,
+) -> Result<Option<RedisCounters>, StartError> {
+    if settings.redis.client()?.is_none() {
+        return Ok(None);
+    }
+    let secret = services.secret(RATE_LIMIT_KEYS).await.map_err(flagstone_services::OpenError::from)?;
+    let counters = RedisCounters::new(&settings.redis, secret)?;
+    if let Some(counters) = &counters {
+        counters.start().await;
+    }
+    Ok(counters)
+}
+
 /// What layers can ask the server for.
 pub(crate) fn resources(
     settings: &Settings,
     authenticator: Arc<dyn Authenticator>,
     access: AccessLogSink,
     layers: &LayerFigures,
+    counters: Option<RedisCounters>,
 ) -> Result<Resources, BadSetting> {
     let resources = Resources::new()
         .with(authenticator)
@@ -321,6 +345,10 @@ pub(crate) fn resources(
         .with(layers.limits.clone())
         .with(IgnoredForwards::default())
         .with(settings.environment);
+    let resources = match counters {
+        Some(counters) => resources.with(Arc::new(counters) as Arc<dyn SharedCounters>),
+        None => resources,
+    };
     Ok(match settings.public_url()? {
         Some(url) => resources.with(PublicUrl::new(url)),
         None => resources,
@@ -389,9 +417,10 @@ pub(crate) fn check(loaded: &Loaded) -> Result<Pipeline, StartError> {
     Table::new(routes.iter().map(|(spec, _)| spec))?;
     let (access, writer) =
         AccessLogSink::start(std::io::sink(), &AccessLogOptions::default()).map_err(StartError::Thread)?;
+    let counters = RedisCounters::new(&settings.redis, [0; 32])?;
     let host = Host {
         registry: flagstone_layers::registry(),
-        resources: resources(settings, Arc::new(Nobody), access, &LayerFigures::default())?,
+        resources: resources(settings, Arc::new(Nobody), access, &LayerFigures::default(), counters)?,
         routes,
         fallback: flagstone_routes::fallback(),
         variables: environment_variables(),
@@ -418,6 +447,7 @@ impl flagstone_routes::Figures for Shared {
             pipeline: self.pipeline.get(),
             connections: self.connections.get().map(|connections| &**connections),
             ignored_forwards: self.ignored_forwards(),
+            counters: self.counters.as_ref(),
             log_lines_dropped: self.log.dropped(),
         })
     }
@@ -442,6 +472,11 @@ impl PipelineStatus for Shared {
             .collect();
         if let Some(members) = status.as_object_mut() {
             members.insert("ignored_forwards".to_owned(), ignored.into());
+            if let Some(counters) = &self.counters {
+                let health = counters.health();
+                let shared = json!({ "shared": health.is_up(), "error": health.error });
+                members.insert("redis".to_owned(), shared);
+            }
         }
         status
     }
@@ -460,6 +495,11 @@ impl Shown for Shared {
 impl flagstone_routes::Readiness for Shared {
     fn is_serving(&self) -> bool {
         self.drain.phase() == Phase::Serving
+    }
+
+    fn redis(&self) -> Option<Dependency> {
+        let health = self.counters.as_ref()?.health();
+        Some(Dependency { latency: health.latency, error: health.error })
     }
 }
 

@@ -6,6 +6,7 @@ mod demo;
 mod figures;
 mod logging;
 mod principals;
+mod redis_counters;
 mod server;
 mod settings;
 

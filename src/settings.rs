@@ -47,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) server: Server,
     /// Where everything is kept.
     pub(crate) database: Database,
+    /// Where several instances count requests together.
+    pub(crate) redis: Redis,
     /// Logs.
     pub(crate) log: Log,
     /// The first administrator.
@@ -125,6 +127,22 @@ pub(crate) struct Database {
     /// PostgreSQL: the file with the certificates, in PEM, that the server's must come from; empty: those this machine
     /// trusts.
     pub(crate) tls_ca_file: String,
+}
+
+/// Where several instances count requests together: for `rate_limit` layers with `store = "redis"`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Redis {
+    /// `redis://USER:PASSWORD@HOST:6379/0`, with `rediss` for TLS; empty: there is none.
+    pub(crate) url: DatabaseAddress,
+    /// What the names of its keys begin with.
+    pub(crate) prefix: String,
+    /// The longest wait for a connection, which is made in the background; at a start, once.
+    #[schemars(extend("x-minimum" = "10ms", "x-maximum" = "1m"))]
+    pub(crate) connect_timeout: Time,
+    /// The longest wait of a request; afterwards this server counts alone until Redis answers again.
+    #[schemars(extend("x-minimum" = "1ms", "x-maximum" = "5s"))]
+    pub(crate) command_timeout: Time,
 }
 
 /// Logs.
@@ -332,8 +350,12 @@ pub(crate) fn environment_names() -> Vec<String> {
 
 impl Settings {
     /// What is shown redacted, in clear text.
-    fn secrets(&self) -> [(&'static str, &str); 2] {
-        [("admin.password", self.admin.password.reveal()), ("database.url", self.database.url.reveal())]
+    fn secrets(&self) -> [(&'static str, &str); 3] {
+        [
+            ("admin.password", self.admin.password.reveal()),
+            ("database.url", self.database.url.reveal()),
+            ("redis.url", self.redis.url.reveal()),
+        ]
     }
 
     /// Where to listen.
@@ -388,6 +410,23 @@ impl Settings {
     }
 }
 
+// === impl Redis ===
+
+impl Redis {
+    /// What connects to it; `None` where there is none.
+    pub(crate) fn client(&self) -> Result<Option<redis::Client>, BadSetting> {
+        let url = self.url.reveal();
+        if url.is_empty() {
+            return Ok(None);
+        }
+        let client = redis::Client::open(url).map(Some);
+        client.map_err(|error| BadSetting {
+            name: "redis.url",
+            problem: format!("it is no address such as `redis://:PASSWORD@localhost:6379/0`: {error}"),
+        })
+    }
+}
+
 // === defaults ===
 
 impl Default for Settings {
@@ -397,6 +436,7 @@ impl Default for Settings {
             public_url: String::new(),
             server: Server::default(),
             database: Database::default(),
+            redis: Redis::default(),
             log: Log::default(),
             admin: Admin::default(),
             accounts: AccountSettings::default(),
@@ -436,6 +476,17 @@ impl Default for Database {
             readers: 3,
             connections: 10,
             tls_ca_file: String::new(),
+        }
+    }
+}
+
+impl Default for Redis {
+    fn default() -> Self {
+        Self {
+            url: "".into(),
+            prefix: "flagstone:".to_owned(),
+            connect_timeout: seconds(1),
+            command_timeout: Time(Duration::from_millis(50)),
         }
     }
 }

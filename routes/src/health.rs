@@ -13,6 +13,7 @@ use crate::{
     context::Context,
     openapi::{Operation, of},
     reply,
+    state::Dependency,
 };
 
 #[derive(Serialize, JsonSchema)]
@@ -36,6 +37,9 @@ struct Readiness {
 #[derive(Serialize, JsonSchema)]
 struct Checks {
     database: Check,
+    /// Where rate limits are shared through it. Without it each server counts alone, and is ready all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redis: Option<Check>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -81,20 +85,31 @@ pub(crate) async fn ready(context: Context) -> Result<Response, Problem> {
     let state = &context.state;
     let began = Instant::now();
     let database = state.services.ready().await;
-    let latency_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let is_ready = state.readiness.is_serving() && database.is_ok();
-    let database = Check {
-        status: if database.is_ok() { "healthy" } else { "unhealthy" },
-        latency_ms,
+    let database = Check::new(Dependency {
+        latency: began.elapsed(),
         error: database.err().map(|error| error.to_string()),
-    };
+    });
     let mut response = reply::json(&Readiness {
         status: if is_ready { "ready" } else { "not ready" },
         timestamp: Timestamp::now(),
-        checks: Checks { database },
+        checks: Checks { database, redis: state.readiness.redis().map(Check::new) },
     });
     if !is_ready {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
     Ok(response)
+}
+
+// === impl Check ===
+
+impl Check {
+    fn new(dependency: Dependency) -> Self {
+        let Dependency { latency, error } = dependency;
+        Self {
+            status: if error.is_none() { "healthy" } else { "unhealthy" },
+            latency_ms: u64::try_from(latency.as_millis()).unwrap_or(u64::MAX),
+            error,
+        }
+    }
 }

@@ -36,7 +36,7 @@ pub use self::{
     auth::{PLAIN_COOKIE, SECURE_COOKIE},
     fallback::Misdirected,
     metrics::content_type as metrics_content_type,
-    state::{Figures, PipelineStatus, Protocol, Readiness, State, StreamOptions},
+    state::{Dependency, Figures, PipelineStatus, Protocol, Readiness, State, StreamOptions},
     table::{Table, TableError},
 };
 use self::{context::Context, openapi::Operation};

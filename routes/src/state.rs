@@ -62,4 +62,15 @@ pub trait PipelineStatus: Send + Sync + 'static {
 pub trait Readiness: Send + Sync + 'static {
     /// `false` from the moment it was told to stop.
     fn is_serving(&self) -> bool;
+    /// Redis, where there is one. The server takes requests without it.
+    fn redis(&self) -> Option<Dependency>;
+}
+
+/// Something the server depends on.
+#[derive(Clone, Debug)]
+pub struct Dependency {
+    /// How long its last answer took.
+    pub latency: Duration,
+    /// What is wrong with it, if anything is.
+    pub error: Option<String>,
 }

@@ -16,7 +16,7 @@ use prometheus_client::{
 };
 
 use super::process::Process;
-use crate::server::connection::Connections;
+use crate::{redis_counters::RedisCounters, server::connection::Connections};
 
 /// The parts whose state is shown; `None` for those that have not started.
 pub(crate) struct Parts<'a> {
@@ -25,6 +25,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) connections: Option<&'a Connections>,
     /// Requests whose forwarded headers were ignored, by layer.
     pub(crate) ignored_forwards: Vec<(Arc<str>, u64)>,
+    /// Counters that instances share, where they do.
+    pub(crate) counters: Option<&'a RedisCounters>,
     pub(crate) log_lines_dropped: u64,
 }
 
@@ -39,6 +41,8 @@ struct Moment {
     connections_refused: u64,
     requests_unreadable: u64,
     ignored_forwards: Vec<(Arc<str>, u64)>,
+    /// Whether Redis counts, and how many requests it did not.
+    shared_counters: Option<(bool, u64)>,
     log_lines_dropped: u64,
     pipeline: Option<Status>,
     process: Option<Process>,
@@ -213,6 +217,22 @@ static READINGS: &[Reading] = &[
         },
     },
     Reading {
+        spec: MetricSpec::gauge(
+            "rate_limit_shared_up",
+            &[],
+            "Whether the limits that instances share are counted in Redis: 1, or 0 while each counts alone",
+        ),
+        read: |moment| of_shared(moment, |(is_up, _)| u64::from(is_up)),
+    },
+    Reading {
+        spec: MetricSpec::counter(
+            "rate_limit_shared_fallbacks",
+            &[],
+            "Requests that this instance counted alone because Redis was away",
+        ),
+        read: |moment| of_shared(moment, |(_, fallbacks)| fallbacks),
+    },
+    Reading {
         spec: MetricSpec::counter(
             "log_lines_dropped",
             &[],
@@ -357,6 +377,10 @@ fn of_pool(moment: &Moment, read: impl Fn(&PoolFigures) -> Value) -> Vec<Sample>
     moment.pool.as_ref().map(|pool| one(read(pool))).unwrap_or_default()
 }
 
+fn of_shared(moment: &Moment, read: impl Fn((bool, u64)) -> u64) -> Vec<Sample> {
+    moment.shared_counters.map(|shared| one(read(shared))).unwrap_or_default()
+}
+
 fn of_process(moment: &Moment, read: impl Fn(&Process) -> Value) -> Vec<Sample> {
     moment.process.as_ref().map(|process| one(read(process))).unwrap_or_default()
 }
@@ -414,6 +438,7 @@ impl Parts<'_> {
             connections_refused: self.connections.map_or(0, Connections::refused),
             requests_unreadable: self.connections.map_or(0, Connections::unreadable),
             ignored_forwards: self.ignored_forwards.clone(),
+            shared_counters: self.counters.map(|counters| (counters.health().is_up(), counters.fallbacks())),
             log_lines_dropped: self.log_lines_dropped,
             pipeline: self.pipeline.map(Pipeline::status),
             process: Process::read(),

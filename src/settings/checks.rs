@@ -29,6 +29,7 @@ pub(super) fn check(settings: &Settings) -> Vec<Finding> {
         settings.admin_listen().err(),
         settings.public_url().err(),
         database(settings),
+        settings.redis.client().err(),
         email(settings),
         level(settings),
     ];
@@ -90,6 +91,7 @@ fn weak_secrets(settings: &Settings) -> Vec<Finding> {
     let weak = [
         ("admin.password", weak_admin_password(settings), "a few unrelated words make a good one"),
         ("database.url", weak_database_password(settings), "give the database's user a random password"),
+        ("redis.url", weak_redis_password(settings), "give Redis a random password (`requirepass`)"),
     ];
     let found = weak.into_iter().filter_map(|(setting, problem, help)| Some((setting, problem?, help)));
     found
@@ -128,6 +130,15 @@ fn weak_database_password(settings: &Settings) -> Option<String> {
             "the password in it is common, that of its user, or has fewer than {SHORTEST_DATABASE_PASSWORD} characters"
         )
     })
+}
+
+/// One without a password is for a Redis that nobody else can reach.
+fn weak_redis_password(settings: &Settings) -> Option<String> {
+    let client = settings.redis.client().ok()??;
+    let password = client.get_connection_info().redis_settings().password()?;
+    let weak = is_example(settings.redis.url.reveal())
+        || matches!(check_password(password, &[]), Err(PasswordFault::TooCommon));
+    weak.then(|| "the password in it is common, or the one of an example".to_owned())
 }
 
 /// Whether a secret is a value of the shipped example, or the password in one.

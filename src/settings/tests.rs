@@ -60,6 +60,7 @@ fn bad_values(setting: &Setting) -> Vec<&'static str> {
         (Kind::Text, "server.admin_listen") => vec!["\"\"", "\"0.0.0.0:8081\"", "\"nowhere\"", "5"],
         (Kind::Text, "server.port") => vec!["\"http\"", "\"70000\"", "\"-1\"", "[]"],
         (Kind::Text, "database.url") => vec!["\"\"", "\"sqlite:\"", "\"mysql://db/flags\"", "5"],
+        (Kind::Text, "redis.url") => vec!["\"localhost\"", "\"http://localhost\"", "\"redis://\"", "5"],
         (Kind::Text, "log.level") => vec!["\"\"", "\"flagstone=loud\"", "5"],
         (Kind::Text, "admin.email") => vec!["\"\"", "\"nobody\"", "\"a b@example.com\"", "5"],
         (Kind::Text, "admin.password") => vec!["\"short\"", "\"changeme\"", "5", "\"a\\u0007b\""],
