@@ -30,7 +30,7 @@ enum Program {
 }
 
 /// The slow suites, in the order they run.
-pub(crate) static SLOW: [Suite; 9] = [
+pub(crate) static SLOW: [Suite; 10] = [
     Suite { name: "clients", program: Program::Own(clients::run) },
     Suite { name: "load", program: Program::Target },
     Suite { name: "faults", program: Program::Target },
@@ -38,6 +38,7 @@ pub(crate) static SLOW: [Suite; 9] = [
     Suite { name: "oracles", program: Program::Target },
     Suite { name: "edge", program: Program::Serial },
     Suite { name: "postgres", program: Program::Own(postgres::run) },
+    Suite { name: "redis", program: Program::Target },
     Suite { name: "schemathesis", program: Program::Own(schemathesis::run) },
     Suite { name: "instructions", program: Program::Target },
 ];

@@ -32,6 +32,7 @@ const TOOLS: [Tool; 12] = [
     Tool { package: "wrk", probe: &["sh", "-c", "command -v wrk"] },
     Tool { package: "valgrind", probe: &["valgrind", "--version"] },
     Tool { package: "postgresql", probe: &["sh", "-c", "ls /usr/lib/postgresql/*/bin/initdb"] },
+    Tool { package: "redis-server", probe: &["redis-server", "--version"] },
     // What servers stand behind.
     Tool { package: "nginx", probe: &["sh", "-c", "command -v nginx || test -x /usr/sbin/nginx"] },
     Tool {
