@@ -141,7 +141,7 @@ pub(crate) struct Redis {
     #[schemars(extend("x-minimum" = "10ms", "x-maximum" = "1m"))]
     pub(crate) connect_timeout: Time,
     /// The longest wait of a request; afterwards this server counts alone until Redis answers again.
-    #[schemars(extend("x-minimum" = "1ms", "x-maximum" = "5s"))]
+    #[schemars(extend("x-minimum" = "1ms", "x-maximum" = "1m"))]
     pub(crate) command_timeout: Time,
 }
 

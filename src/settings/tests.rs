@@ -82,6 +82,7 @@ fn other_value(setting: &Setting) -> String {
         (Kind::Text, "server.listen" | "server.admin_listen") => "127.0.0.1:9000".to_owned(),
         (Kind::Text, "server.port") => "9000".to_owned(),
         (Kind::Text, "database.url") => "postgres://flags:Xw7-otter-gravel-9@db/flags".to_owned(),
+        (Kind::Text, "redis.url") => "redis://:Xw7-otter-gravel-9@cache:6379/0".to_owned(),
         (Kind::Text, "log.level") => "debug".to_owned(),
         (Kind::Text, "admin.email") => "ann@example.com".to_owned(),
         (Kind::Text, "admin.password") => "violin gravel otter seventeen".to_owned(),

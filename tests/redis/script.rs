@@ -1,5 +1,7 @@
 //! The script that Redis runs, held against the counters that a server has of its own.
 
+use std::cell::{Cell, RefCell};
+
 use flagstone_layers::rate_limit::{Counter, Quota, Verdict};
 use proptest::prelude::*;
 use redis::{Connection, Script};
@@ -49,21 +51,21 @@ fn quotas() -> impl Strategy<Value = Quota> {
 #[test]
 fn redis_counts_as_a_server_does() {
     let redis = Redis::start();
-    let (script, mut connection) = (script(), redis.connection());
+    let (script, connection) = (script(), RefCell::new(redis.connection()));
     let begin = 1_800_000_000_000;
     // Quotas that change now and then, each with bursts and pauses.
     let bursts = (quotas(), 0_u64..2_000_000, 1_usize..150, 0_u64..40_000);
-    let mut case = 0;
+    let cases = Cell::new(0);
     proptest!(ProptestConfig::with_cases(60), |(bursts in prop::collection::vec(bursts, 1..8))| {
-        case += 1;
-        let key = format!("case-{case}");
+        cases.set(cases.get() + 1);
+        let key = format!("case-{}", cases.get());
         let (mut counter, mut now) = (Counter::new(begin), begin);
         for (quota, pause, requests, step) in bursts {
             now += pause;
             for _ in 0..requests {
                 now += step;
                 let expected = counter.ask(&quota, now);
-                let seen = ask(&script, &mut connection, &[(&key, quota, false)], now);
+                let seen = ask(&script, &mut connection.borrow_mut(), &[(&key, quota, false)], now);
                 prop_assert_eq!(&seen, &[expected], "{:?} at {}", quota, now - begin);
             }
         }

@@ -9,14 +9,14 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{Answer, PATIENCE, Server, Setup};
+use crate::harness::{Answer, PATIENCE, Request, Server, Setup};
 
 /// A path that only the global limit limits.
-pub(crate) const LIMITED: &str = "/api/openapi.json";
+const LIMITED: &str = "/api/openapi.json";
 /// For what is about exactness: a loaded machine is no Redis that is away.
-pub(crate) const PATIENT: Duration = Duration::from_secs(5);
+const PATIENT: Duration = Duration::from_secs(5);
 
-/// How servers are started. Clones share the database.
+/// How servers are started. They share its database, which goes with it.
 pub(crate) struct Site {
     url: String,
     requests: u64,
@@ -88,7 +88,13 @@ impl Site {
 
 /// One request that the global limit counts.
 pub(crate) fn ask(server: &Server) -> Answer {
-    server.get(LIMITED).send()
+    asker(server)()
+}
+
+/// The same, for threads that ask on their own.
+pub(crate) fn asker(server: &Server) -> impl Fn() -> Answer + Send + 'static {
+    let (agent, url) = (server.agent(), format!("{}{LIMITED}", server.url));
+    move || Request::new(&agent, "GET", url.clone()).send()
 }
 
 /// How many requests are allowed at once.

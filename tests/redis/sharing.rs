@@ -9,7 +9,7 @@ use std::{
 use crate::{
     harness::PATIENCE,
     instance::Redis,
-    servers::{Site, allowed, ask, readiness},
+    servers::{Site, allowed, ask, asker, readiness},
 };
 
 /// The names of the limits' keys.
@@ -27,11 +27,10 @@ fn two_servers_allow_exactly_as_many_as_one() {
         let (passed, refused) = (AtomicU64::new(0), AtomicU64::new(0));
         thread::scope(|scope| {
             for client in 0..8 {
-                let (servers, passed, refused) = (&servers, &passed, &refused);
+                let (askers, passed, refused) = (servers.each_ref().map(asker), &passed, &refused);
                 scope.spawn(move || {
                     for number in 0..requests / 2 {
-                        let server = &servers[((client + number) % 2) as usize];
-                        let counter = match ask(server).status {
+                        let counter = match askers[((client + number) % 2) as usize]().status {
                             200 => passed,
                             429 => refused,
                             status => panic!("{status}"),
@@ -106,7 +105,8 @@ fn keys_expire_and_tell_of_nobody() {
     }
     let _: String = redis.run(&["FLUSHALL"]);
 
-    let server = Site::new(redis.url(), 10).window(Duration::from_millis(300)).server();
+    let site = Site::new(redis.url(), 10).window(Duration::from_millis(300));
+    let server = site.server();
     assert_eq!(ask(&server).status, 200);
     let deadline = Instant::now() + PATIENCE;
     while !keys(&redis).is_empty() {
@@ -121,7 +121,8 @@ fn keys_expire_and_tell_of_nobody() {
 #[test]
 fn servers_with_databases_of_their_own_share_nothing() {
     let redis = Redis::start();
-    let (one, other) = (Site::new(redis.url(), 3).server(), Site::new(redis.url(), 3).server());
+    let sites = [(); 2].map(|()| Site::new(redis.url(), 3));
+    let [one, other] = sites.each_ref().map(Site::server);
     assert_eq!((allowed(&one), allowed(&other)), (3, 3));
     assert_eq!(keys(&redis).len(), 2, "each hashes with a secret of its own");
 }
@@ -129,7 +130,8 @@ fn servers_with_databases_of_their_own_share_nothing() {
 #[test]
 fn a_redis_that_forgot_the_script_is_told_it_again() {
     let redis = Redis::start();
-    let server = Site::new(redis.url(), 3).server();
+    let site = Site::new(redis.url(), 3);
+    let server = site.server();
     assert_eq!(ask(&server).status, 200);
     let _: String = redis.run(&["SCRIPT", "FLUSH"]);
     assert_eq!(allowed(&server), 2);

@@ -24,7 +24,7 @@ struct NoServices {
     declared: bool,
 }
 
-const TOOLS: [Tool; 12] = [
+const TOOLS: [Tool; 13] = [
     Tool { package: "nodejs", probe: &["node", "--version"] },
     Tool { package: "npm", probe: &["npm", "--version"] },
     Tool { package: "python3-venv", probe: &["python3", "-c", "import venv, ensurepip"] },

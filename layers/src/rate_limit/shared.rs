@@ -138,10 +138,13 @@ mod tests {
         FailsToAnswer,
     }
 
+    /// The name of counters and whose they are.
+    type Id = (Arc<str>, Option<Vec<u8>>);
+
     /// Counters that a test shares between layers, as the trait says.
     #[derive(Default)]
     struct Together {
-        counters: Mutex<HashMap<(Arc<str>, Option<Vec<u8>>), Counter>>,
+        counters: Mutex<HashMap<Id, Counter>>,
         mood: AtomicU8,
     }
 
