@@ -60,10 +60,12 @@ fn show(status: &Value) {
     for (layer, requests) in status["ignored_forwards"].as_object().into_iter().flatten() {
         say!("ignored    forwarded headers of {requests} requests, in `{layer}`: not from trusted_proxies");
     }
-    say!("\n{:<24} {:<18} {:>6} {:>9} {:>9}", "layer", "kind", "since", "refused", "observed");
-    for instance in status["instances"].as_array().into_iter().flatten() {
+    let instances = status["instances"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let width = instances.iter().map(|instance| text(&instance["name"]).len()).max().unwrap_or_default();
+    say!("\n{:<width$} {:<18} {:>6} {:>9} {:>9}", "layer", "kind", "since", "refused", "observed");
+    for instance in instances {
         say!(
-            "{:<24} {:<18} {:>6} {:>9} {:>9}",
+            "{:<width$} {:<18} {:>6} {:>9} {:>9}",
             text(&instance["name"]),
             text(&instance["kind"]),
             instance["since_generation"].to_string(),
