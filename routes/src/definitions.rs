@@ -65,12 +65,13 @@ pub(crate) fn add(routes: &mut Routes) {
     );
 }
 
-/// `GET /api/v1/definitions`, with the environment's revision as `ETag`.
+/// `GET /api/v1/definitions`, with the environment's revision, and when it came to it, as `ETag`.
 pub(crate) async fn show(context: Context) -> Result<Response, Problem> {
     let grant: Arc<KeyGrant> = context.attached()?;
     let handle = &grant.environment;
     let snapshot = handle.snapshot.load();
-    let tag = format!("\"{}-{}\"", handle.id, snapshot.revision);
+    let changed_at = snapshot.changed_at.as_microsecond();
+    let tag = format!("\"{}-{}-{changed_at:x}\"", handle.id, snapshot.revision);
     let mut response = if context.knows(&tag) {
         reply::not_modified()
     } else {

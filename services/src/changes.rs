@@ -174,15 +174,14 @@ impl Changes {
         for (project, row) in store::environments::with_projects(&mut reader).await? {
             gone.retain(|handle| handle.id != row.id);
             let known = shared.snapshots.by_id(row.id);
-            let is_current =
-                |handle: &Arc<EnvironmentHandle>| handle.snapshot.load().revision == row.revision;
+            let is_current = |handle: &Arc<EnvironmentHandle>| handle.snapshot.load().is_current(&row);
             if !other_file && known.as_ref().is_some_and(is_current) {
                 continue;
             }
-            let snapshot = Snapshot::load(&mut reader, &row, now).await?;
+            let snapshot = Snapshot::load(&mut reader, &row).await?;
             if let Some(handle) = known {
-                let seen = if other_file { None } else { Some(handle.snapshot.load().revision) };
-                let missed = missed_events(&mut reader, &row, seen, now).await?;
+                let seen = if other_file { None } else { Some(handle.snapshot.load_full()) };
+                let missed = missed_events(&mut reader, &row, seen.as_deref(), now).await?;
                 effects.push(Effect::Swap(handle.clone(), Arc::new(snapshot)));
                 effects.extend(missed.into_iter().map(|event| Effect::Publish(handle.clone(), event)));
             } else {
@@ -212,17 +211,21 @@ impl Changes {
     }
 }
 
-/// What happened to an environment since the revision `seen`: one event for each change, or one for all of them where
-/// they are many or not all known.
+/// What happened to an environment since the state `seen`: one event for each change, or one for all of them where they
+/// are many or not all known, or where the database forgot a part of what was seen.
 async fn missed_events(
     reader: &mut ReadTransaction,
     row: &Environment,
-    seen: Option<u64>,
+    seen: Option<&Snapshot>,
     now: Timestamp,
 ) -> Result<Vec<Arc<Event>>, StoreError> {
-    let count = seen.and_then(|seen| row.revision.checked_sub(seen)).filter(|count| *count <= MISSED);
-    if let (Some(seen), Some(count)) = (seen, count) {
-        let rows = store::changes::since(reader, row.id, seen).await?;
+    let count =
+        seen.and_then(|seen| row.revision.checked_sub(seen.revision)).filter(|count| *count <= MISSED);
+    if let (Some(seen), Some(count)) = (seen, count)
+        && (seen.revision == 0
+            || store::changes::made_at(reader, row.id, seen.revision).await? == Some(seen.changed_at))
+    {
+        let rows = store::changes::since(reader, row.id, seen.revision).await?;
         let event = |(revision, kind, key): &(u64, String, String)| match EventKind::parse(kind)? {
             EventKind::Refetch => None,
             kind => Some(Arc::new(Event::new(*revision, kind, Some(key), now))),
@@ -278,12 +281,12 @@ impl Change {
             };
             let known = self.pending.get(&row.id).cloned().or_else(committed);
             environments.push(match known {
-                Some((handle, snapshot)) if snapshot.revision == row.revision => {
+                Some((handle, snapshot)) if snapshot.is_current(&row) => {
                     ChangedEnvironment { row, snapshot, handle, behind: false }
                 }
                 // Changed or made by another process.
                 known => {
-                    let snapshot = Snapshot::load(&mut self.transaction, &row, self.now).await?;
+                    let snapshot = Snapshot::load(&mut self.transaction, &row).await?;
                     let (handle, snapshot) = match known {
                         Some((handle, _)) => (handle, Arc::new(snapshot)),
                         None => self.add_environment(&row, &project.key, snapshot),
@@ -306,7 +309,7 @@ impl Change {
         let id = environment.row.id;
         let revision = store::environments::next_revision(&mut self.transaction, id).await?;
         store::changes::insert(&mut self.transaction, id, revision, kind.as_str(), key, self.now).await?;
-        environment.row.revision = revision;
+        (environment.row.revision, environment.row.changed_at) = (revision, self.now);
         environment.snapshot = Arc::new(environment.snapshot.patched(revision, self.now, patch));
         let event = if environment.behind || kind == EventKind::Refetch {
             Event::new(revision, EventKind::Refetch, None, self.now)

@@ -50,6 +50,10 @@ pub struct Environment {
     pub position: u32,
     /// Counts the changes of its flags.
     pub revision: u64,
+    /// When its flags were last changed, as the change log has it. Together with the revision it tells two histories
+    /// apart: a database may be replaced by a copy that lacks the last changes, and count on from there.
+    #[serde(skip)]
+    pub changed_at: Timestamp,
     /// Counts its own changes; its `ETag`.
     pub version: u64,
     /// When it was made.
@@ -70,6 +74,7 @@ impl Environment {
             name: name.to_owned(),
             position,
             revision: 0,
+            changed_at: now,
             version: 1,
             created_at: now,
             updated_at: now,

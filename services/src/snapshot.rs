@@ -25,7 +25,7 @@ use crate::store::{Executor, StoreError, flags, segments};
 pub struct Snapshot {
     /// Counts the environment's changes.
     pub revision: u64,
-    /// When this state was made, or read at the start.
+    /// When this state was made.
     pub changed_at: Timestamp,
     /// The definitions, by key: what server SDKs evaluate for themselves.
     pub flags: BTreeMap<Arc<str>, Arc<FlagDefinition>>,
@@ -104,7 +104,6 @@ impl Snapshot {
     pub(crate) async fn load(
         executor: &mut impl Executor,
         environment: &Environment,
-        now: Timestamp,
     ) -> Result<Self, StoreError> {
         let mut configs = flags::configs_of_environment(executor, environment.id).await?;
         let records = flags::of_project(executor, environment.project_id).await?;
@@ -126,7 +125,13 @@ impl Snapshot {
             flags.values().map(|definition: &Arc<FlagDefinition>| (&*definition.flag, &definition.config)),
             segments.values().map(|segment| &**segment),
         );
-        Ok(Self { revision: environment.revision, changed_at: now, flags, segments, compiled })
+        let (revision, changed_at) = (environment.revision, environment.changed_at);
+        Ok(Self { revision, changed_at, flags, segments, compiled })
+    }
+
+    /// Whether this is the state that the database has.
+    pub(crate) fn is_current(&self, environment: &Environment) -> bool {
+        (self.revision, self.changed_at) == (environment.revision, environment.changed_at)
     }
 
     /// This state with one change. What did not change is shared.

@@ -1,5 +1,6 @@
 //! Two instances on one database (R81).
 
+use flagstone_services::store::testing::TestDatabase;
 use serde_json::{Value, json};
 
 use crate::{
@@ -14,6 +15,7 @@ struct Instances {
     first: Server,
     second: Server,
     proxy: Proxy,
+    database: std::sync::Arc<TestDatabase>,
 }
 
 impl Instances {
@@ -28,7 +30,7 @@ impl Instances {
             .variable("FLAGSTONE_DATABASE__STATEMENT_TIMEOUT", "1s")
             .variable("RATE_LIMIT_MAX", "100000")
             .start();
-        Self { first, second, proxy }
+        Self { first, second, proxy, database }
     }
 
     /// What the second instance answers for a flag in `development`.
@@ -115,5 +117,38 @@ fn an_instance_that_was_cut_off_catches_up() {
             admin.switch(flag, true);
             assert_eq!(stream.data()["flagKey"], *flag);
         }
+    }
+}
+
+#[test]
+fn another_history_of_the_same_length_is_followed() {
+    let instances = Instances::start();
+    let admin = instances.first.sign_in();
+    admin.switch("theme", true);
+    let key = instances.first.server_key();
+    let bearer = format!("Bearer {key}");
+    let definitions = |server: &Server| server.get("/api/v1/definitions").key(&key);
+    until("both have seen it", || instances.revisions().0 == instances.revisions().1);
+    let before = definitions(&instances.first).send();
+    let tag = before.header("etag").unwrap();
+    let revision = before.json()["revision"].to_string();
+    let streams = [&instances.first, &instances.second]
+        .map(|one| one.stream("/api/v1/stream", &[("authorization", &bearer)]));
+
+    // As after a failover to a copy without the last change, and another change there.
+    let sql = "UPDATE flag_configs SET config = REPLACE(config, '\"enabled\":true', '\"enabled\":false'); \
+        UPDATE changes SET created_at = created_at + 1000000 WHERE revision = \
+        (SELECT revision FROM environments WHERE id = environment_id)";
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(instances.database.execute(sql)).unwrap();
+    for (server, stream) in [&instances.first, &instances.second].into_iter().zip(streams) {
+        stream.line(|line| line == "event: refetch");
+        let after = definitions(server).header("if-none-match", tag).send();
+        assert_eq!(after.status, 200, "what is cached is of the other history");
+        assert_eq!(after.json()["revision"].to_string(), revision);
+        let reason = server.post("/api/v1/evaluate/theme").key(&key).send().json()["reason"].clone();
+        assert_eq!(reason, "disabled");
+        let headers = [("authorization", bearer.as_str()), ("last-event-id", &revision)];
+        server.stream("/api/v1/stream", &headers).line(|line| line == "event: refetch");
     }
 }

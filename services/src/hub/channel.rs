@@ -43,6 +43,8 @@ pub(crate) struct Channel {
 
 struct State {
     revision: u64,
+    /// Ids up to this one may be of changes that a replaced database does not have.
+    disowned: Option<u64>,
     ring: VecDeque<Arc<Event>>,
     readers: HashMap<u64, Reader>,
     next_reader: u64,
@@ -68,8 +70,14 @@ struct QueueState {
 impl Channel {
     /// A channel of an environment that stands at `revision`.
     pub(crate) fn new(revision: u64, counters: Arc<StreamCounters>) -> Self {
-        let state =
-            State { revision, ring: VecDeque::new(), readers: HashMap::new(), next_reader: 0, ended: None };
+        let state = State {
+            revision,
+            disowned: None,
+            ring: VecDeque::new(),
+            readers: HashMap::new(),
+            next_reader: 0,
+            ended: None,
+        };
         Self { state: Mutex::new(state), counters }
     }
 
@@ -110,6 +118,9 @@ impl Channel {
     pub(crate) fn publish(&self, event: &Arc<Event>, now: Timestamp) {
         self.counters.events.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state();
+        if event.revision <= state.revision {
+            state.disowned = state.disowned.max(Some(state.revision));
+        }
         state.revision = event.revision;
         // After a gap nobody can be told what was in between.
         if state.ring.back().is_some_and(|last| last.revision + 1 != event.revision) {
@@ -157,10 +168,12 @@ impl Channel {
 
 impl State {
     fn missed(&self, last: u64, now: Timestamp) -> VecDeque<Arc<Event>> {
-        if last == self.revision {
+        let owned = self.disowned.is_none_or(|disowned| last > disowned);
+        if owned && last == self.revision {
             return VecDeque::new();
         }
-        let known = self.ring.front().is_some_and(|first| first.revision <= last.saturating_add(1))
+        let known = owned
+            && self.ring.front().is_some_and(|first| first.revision <= last.saturating_add(1))
             && last < self.revision;
         let missed: VecDeque<_> =
             self.ring.iter().filter(|event| event.revision > last).take(QUEUE + 1).cloned().collect();

@@ -64,7 +64,7 @@ impl Projects {
                     let position = others.iter().map(|other| other.position + 1).max().unwrap_or(0);
                     let environment = Environment::new(project.id, &key, &name, position, change.now);
                     store::environments::insert(&mut change.transaction, &environment).await?;
-                    let snapshot = Snapshot::load(&mut change.transaction, &environment, change.now).await?;
+                    let snapshot = Snapshot::load(&mut change.transaction, &environment).await?;
                     change.add_environment(&environment, &project.key, snapshot);
                     let entry = Entry {
                         project: Some(&project.key),

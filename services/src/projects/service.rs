@@ -186,7 +186,7 @@ pub(crate) async fn create(
     for (position, (key, name)) in (0..).zip(ENVIRONMENTS) {
         let environment = Environment::new(project.id, key, name, position, now);
         store::environments::insert(&mut change.transaction, &environment).await?;
-        let snapshot = Snapshot::load(&mut change.transaction, &environment, now).await?;
+        let snapshot = Snapshot::load(&mut change.transaction, &environment).await?;
         change.add_environment(&environment, &project.key, snapshot);
         environments.push(environment);
     }

@@ -23,6 +23,17 @@ pub(crate) async fn insert(
         .map(drop)
 }
 
+/// When the environment came to `revision`; `None` where it never did, and for 0.
+pub(crate) async fn made_at(
+    executor: &mut impl Executor,
+    environment: Uuid,
+    revision: u64,
+) -> Result<Option<Timestamp>, StoreError> {
+    let sql = "SELECT created_at FROM changes WHERE environment_id = $1 AND revision = $2";
+    let row = executor.query_optional(sql, params![environment, revision]).await?;
+    row.map(|row| row.get(0)).transpose()
+}
+
 /// Revision, kind and key of what happened after `revision`, in order.
 pub(crate) async fn since(
     executor: &mut impl Executor,

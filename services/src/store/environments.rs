@@ -9,10 +9,14 @@ use crate::projects::Environment;
 const INSERT: &str = "INSERT INTO environments \
     (id, project_id, key, name, position, revision, version, created_at, updated_at) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-const OF_PROJECT: &str = "SELECT id, project_id, key, name, position, revision, version, created_at, updated_at \
-    FROM environments WHERE project_id = $1 ORDER BY position, key";
+const OF_PROJECT: &str = "SELECT e.id, e.project_id, e.key, e.name, e.position, e.revision, e.version, \
+    e.created_at, e.updated_at, COALESCE(c.created_at, e.created_at) FROM environments e \
+    LEFT JOIN changes c ON c.environment_id = e.id AND c.revision = e.revision \
+    WHERE e.project_id = $1 ORDER BY e.position, e.key";
 const WITH_PROJECTS: &str = "SELECT e.id, e.project_id, e.key, e.name, e.position, e.revision, e.version, \
-    e.created_at, e.updated_at, p.key FROM environments e JOIN projects p ON p.id = e.project_id ORDER BY p.key";
+    e.created_at, e.updated_at, COALESCE(c.created_at, e.created_at), p.key FROM environments e \
+    JOIN projects p ON p.id = e.project_id \
+    LEFT JOIN changes c ON c.environment_id = e.id AND c.revision = e.revision ORDER BY p.key";
 const UPDATE: &str =
     "UPDATE environments SET name = $2, position = $3, version = $4, updated_at = $5 WHERE id = $1";
 const NEXT_REVISION: &str =
@@ -49,7 +53,7 @@ pub(crate) async fn with_projects(
     executor: &mut impl Executor,
 ) -> Result<Vec<(String, Environment)>, StoreError> {
     let rows = executor.query(WITH_PROJECTS, params![]).await?;
-    rows.iter().map(|row| Ok((row.get(9)?, read(row)?))).collect()
+    rows.iter().map(|row| Ok((row.get(10)?, read(row)?))).collect()
 }
 
 pub(crate) async fn update(
@@ -86,5 +90,6 @@ fn read(row: &Row) -> Result<Environment, StoreError> {
         version: row.get(6)?,
         created_at: row.get(7)?,
         updated_at: row.get(8)?,
+        changed_at: row.get(9)?,
     })
 }
