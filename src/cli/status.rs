@@ -57,6 +57,13 @@ fn show(status: &Value) {
     for field in attempt["fields"].as_array().into_iter().flatten() {
         say!("           needs a restart: {}", text(field));
     }
+    match (&status["redis"]["shared"], &status["redis"]["error"]) {
+        (Value::Bool(true), _) => say!("redis      counts shared limits"),
+        (Value::Bool(false), error) => {
+            say!("redis      away, limits are counted here alone: {}", text(error))
+        }
+        _ => {}
+    }
     for (layer, requests) in status["ignored_forwards"].as_object().into_iter().flatten() {
         say!("ignored    forwarded headers of {requests} requests, in `{layer}`: not from trusted_proxies");
     }

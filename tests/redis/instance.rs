@@ -18,6 +18,7 @@ const PASSWORD: &str = "five unrelated words make one";
 /// A Redis that runs, or did. It is killed when dropped.
 pub(crate) struct Redis {
     pub(crate) port: u16,
+    arguments: Vec<String>,
     child: Child,
     folder: TempDir,
 }
@@ -26,11 +27,16 @@ pub(crate) struct Redis {
 
 impl Redis {
     pub(crate) fn start() -> Self {
+        Self::start_with(|| Vec::new())
+    }
+
+    /// With more arguments.
+    pub(crate) fn start_with(arguments: impl Fn() -> Vec<String>) -> Self {
         // Somebody else may take the port that was found free.
         for _ in 0..5 {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let (port, arguments) = (free_port(), arguments());
             let folder = tempfile::tempdir().unwrap();
-            let mut redis = Self { port, child: spawn(&folder, port), folder };
+            let mut redis = Self { port, child: spawn(&folder, port, &arguments), arguments, folder };
             if redis.answers() {
                 return redis;
             }
@@ -45,6 +51,11 @@ impl Redis {
 
     pub(crate) fn url_with(&self, password: &str) -> String {
         format!("redis://:{}@127.0.0.1:{}/0", password.replace(' ', "%20"), self.port)
+    }
+
+    /// Its address for TLS, on the port where it speaks that.
+    pub(crate) fn tls_url(&self, port: u16) -> String {
+        self.url().replace("redis:", "rediss:").replace(&format!(":{}/", self.port), &format!(":{port}/"))
     }
 
     /// A connection for the test itself.
@@ -65,7 +76,7 @@ impl Redis {
 
     /// Starts it again where it was, empty.
     pub(crate) fn restart(&mut self) {
-        self.child = spawn(&self.folder, self.port);
+        self.child = spawn(&self.folder, self.port, &self.arguments);
         assert!(self.answers(), "{}", self.output());
     }
 
@@ -113,12 +124,17 @@ impl Drop for Redis {
     }
 }
 
-fn spawn(folder: &TempDir, port: u16) -> Child {
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn spawn(folder: &TempDir, port: u16, arguments: &[String]) -> Child {
     let output = File::create(folder.path().join("output")).unwrap();
     Command::new("redis-server")
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--requirepass", PASSWORD])
         .args(["--save", "", "--appendonly", "no", "--dir"])
         .arg(folder.path())
+        .args(arguments)
         .stdin(Stdio::null())
         .stdout(output.try_clone().unwrap())
         .stderr(output)

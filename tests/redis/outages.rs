@@ -136,6 +136,9 @@ fn a_wrong_password_is_said_and_once_it_is_right_all_is_well() {
     assert_eq!((status, check["status"].as_str()), (200, Some("unhealthy")));
     assert!(check["error"].as_str().unwrap().contains("authentication failed"), "{check}");
     assert_eq!(allowed(&server), 3);
+    let status = site.setup().run(&["status", "--admin", &server.admin_url]);
+    let status = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert!(status.contains("redis      away, limits are counted here alone: "), "{status}");
     assert_eq!(said(&server, "Redis is away"), 1);
     let log = fs::read_to_string(server.folder().join("log.json")).unwrap();
     assert!(!log.contains("quite"), "{log}");
