@@ -139,6 +139,17 @@ fn a_wrong_password_is_said_and_once_it_is_right_all_is_well() {
     let status = site.setup().run(&["status", "--admin", &server.admin_url]);
     let status = String::from_utf8_lossy(&status.stdout).into_owned();
     assert!(status.contains("redis      away, limits are counted here alone: "), "{status}");
+    let mut stats = redis.connection();
+    let mut connections = || -> u64 {
+        let text: String = redis::cmd("INFO").arg("stats").query(&mut stats).unwrap();
+        let count = text.lines().find_map(|line| line.strip_prefix("total_connections_received:"));
+        count.unwrap().trim().parse().unwrap()
+    };
+    let (before, deadline) = (connections(), Instant::now() + PATIENCE);
+    while connections() < before + 3 {
+        assert!(Instant::now() < deadline, "it does not try again");
+        thread::yield_now();
+    }
     assert_eq!(said(&server, "Redis is away"), 1);
     let log = fs::read_to_string(server.folder().join("log.json")).unwrap();
     assert!(!log.contains("quite"), "{log}");

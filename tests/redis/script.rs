@@ -92,15 +92,18 @@ fn a_refused_request_counts_only_where_it_is_observed() {
 }
 
 #[test]
-fn a_clock_that_goes_back_frees_nothing() {
+fn a_clock_that_goes_back_frees_nothing_and_keeps_nobody_waiting() {
     let redis = Redis::start();
     let (script, mut connection) = (script(), redis.connection());
     for (key, requests) in [("few", 2), ("many", 70)] {
         let quota = Quota { requests, window: 600_000, block_for: 0 };
         let now = 1_800_000_000_000;
-        let mut allowed = |now| ask(&script, &mut connection, &[(key, quota, false)], now)[0].allowed;
-        assert!((0..requests).all(|_| allowed(now)));
-        assert!(!allowed(now - 1_000_000) && !allowed(now));
+        let mut verdict = |now| ask(&script, &mut connection, &[(key, quota, false)], now)[0];
+        assert!((0..requests).all(|_| verdict(now).allowed));
+        for time in [now - 1_000_000, now] {
+            let Verdict { allowed, reset, .. } = verdict(time);
+            assert!(!allowed && reset <= 2 * quota.window, "{key}: {reset}");
+        }
     }
 }
 
