@@ -14,8 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use harness::{PATIENCE, Server, Setup};
-use serde_json::Value;
+use harness::{Server, Setup};
 
 /// How long wrk asks.
 const LOAD: Duration = Duration::from_secs(30);
