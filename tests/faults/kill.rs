@@ -3,8 +3,6 @@
 
 use std::{
     collections::HashMap,
-    env,
-    hash::{BuildHasher, RandomState},
     path::Path,
     sync::atomic::{AtomicU64, Ordering},
     thread,
@@ -16,6 +14,7 @@ use serde_json::{Value, json};
 use crate::{
     harness::{Request, Setup},
     machine::pass,
+    random::Random,
     records::Records,
 };
 
@@ -61,33 +60,12 @@ struct Client<'s> {
     acknowledged: &'s AtomicU64,
 }
 
-/// Xorshift: moments that nobody chose, and that come again with the same seed.
-struct Random(u64);
-
 /// Each client has an environment's keys of one kind to itself: two of a kind may be valid at a time.
 fn keys_of(client: &str) -> (String, &'static str) {
     let number: u64 = client.split('-').nth(1).unwrap().parse().unwrap();
     let kind = if number.is_multiple_of(2) { "server" } else { "client" };
     let environment = if number < 2 { "staging" } else { "production" };
     (format!("{WEB}/environments/{environment}/keys"), kind)
-}
-
-// === impl Random ===
-
-impl Random {
-    fn seeded() -> Self {
-        let given = env::var("FLAGSTONE_KILL_SEED").ok().map(|seed| seed.parse().expect("a number"));
-        let seed = given.unwrap_or_else(|| RandomState::new().hash_one("kill") | 1);
-        println!("FLAGSTONE_KILL_SEED={seed}");
-        Self(seed)
-    }
-
-    fn below(&mut self, end: Duration) -> Duration {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        end.mul_f64((self.0 >> 11) as f64 / (1_u64 << 53) as f64)
-    }
 }
 
 // === impl Client ===
@@ -216,7 +194,8 @@ fn fifty_kills_lose_nothing() {
         .variable("STRICT_RATE_LIMIT_MAX", "1000000");
     let file = setup.folder().join("killed.db");
     let setup = setup.database(&file);
-    let (mut random, mut ledger, acknowledged) = (Random::seeded(), Ledger::default(), AtomicU64::new(0));
+    let (mut random, mut ledger, acknowledged) =
+        (Random::seeded("FLAGSTONE_KILL_SEED"), Ledger::default(), AtomicU64::new(0));
     let cookie = first_start(&setup);
     let begun = Instant::now();
     let mut kills = 0;

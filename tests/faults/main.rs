@@ -11,5 +11,7 @@ mod database;
 mod descriptors;
 mod kill;
 mod machine;
+#[expect(dead_code, reason = "it serves the test of several instances, which asks for more")]
+mod random;
 mod records;
 mod start;

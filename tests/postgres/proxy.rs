@@ -31,6 +31,8 @@ enum Line {
     Cut,
     /// Connections stay, and nothing comes through.
     Frozen,
+    /// The same, and what is sent is lost: what is silent now stays so.
+    Lost,
 }
 
 // === impl Proxy ===
@@ -68,6 +70,11 @@ impl Proxy {
         drop(self.set(Line::Frozen));
     }
 
+    /// Leaves connections open and loses what is sent through them. They stay dead afterwards.
+    pub(crate) fn lose(&self) {
+        drop(self.set(Line::Lost));
+    }
+
     /// Lets everything through again.
     pub(crate) fn mend(&self) {
         drop(self.set(Line::Whole));
@@ -100,9 +107,15 @@ impl Shared {
 
     fn forward(&self, mut from: TcpStream, mut to: TcpStream) {
         let mut buffer = [0; 16 * 1024];
+        let mut is_dead = false;
         while let Ok(length @ 1..) = from.read(&mut buffer) {
             let state = self.state.lock().unwrap();
-            drop(self.changed.wait_while(state, |state| state.line == Line::Frozen).unwrap());
+            let state = self.changed.wait_while(state, |state| state.line == Line::Frozen).unwrap();
+            is_dead |= state.line == Line::Lost;
+            drop(state);
+            if is_dead {
+                continue;
+            }
             if to.write_all(&buffer[..length]).is_err() {
                 break;
             }

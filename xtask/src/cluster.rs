@@ -51,13 +51,22 @@ pub(crate) fn is_possible() -> bool {
     programs().is_some()
 }
 
+/// Tells a command that makes a cluster itself where the programs are, `FLAGSTONE_TEST_POSTGRES_PROGRAMS`, and who runs
+/// them where root starts them, `FLAGSTONE_TEST_POSTGRES_OWNER` (`UID:GID`).
+pub(crate) fn show_programs_to(children: &Children, command: &mut Command) -> Result<(), Failure> {
+    command.env("FLAGSTONE_TEST_POSTGRES_PROGRAMS", found_programs()?);
+    if let Some((user, group)) = owner(children)? {
+        command.env("FLAGSTONE_TEST_POSTGRES_OWNER", format!("{user}:{group}"));
+    }
+    Ok(())
+}
+
 // === impl Cluster ===
 
 impl Cluster {
     /// Makes a cluster and returns once it takes connections.
     pub(crate) fn start(children: &Children) -> Result<Self, Failure> {
-        let programs = programs()
-            .ok_or_else(|| Failure::Setup(format!("there is no PostgreSQL server in {VERSIONS}")))?;
+        let programs = found_programs()?;
         let temporary = std::env::temp_dir();
         let folder =
             TempDir::with_prefix_in("flagstone-postgres-", &temporary).map_err(Failure::file(&temporary))?;
@@ -188,6 +197,10 @@ impl Site<'_> {
         }
         command
     }
+}
+
+fn found_programs() -> Result<PathBuf, Failure> {
+    programs().ok_or_else(|| Failure::Setup(format!("there is no PostgreSQL server in {VERSIONS}")))
 }
 
 /// The folder with the programs of the newest version.

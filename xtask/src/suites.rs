@@ -10,6 +10,7 @@ use crate::workspace::Workspace;
 
 mod clients;
 pub(crate) mod postgres;
+mod replicas;
 mod schemathesis;
 
 /// A suite.
@@ -30,7 +31,7 @@ enum Program {
 }
 
 /// The slow suites, in the order they run.
-pub(crate) static SLOW: [Suite; 10] = [
+pub(crate) static SLOW: [Suite; 11] = [
     Suite { name: "clients", program: Program::Own(clients::run) },
     Suite { name: "load", program: Program::Target },
     Suite { name: "faults", program: Program::Target },
@@ -39,6 +40,7 @@ pub(crate) static SLOW: [Suite; 10] = [
     Suite { name: "edge", program: Program::Serial },
     Suite { name: "postgres", program: Program::Own(postgres::run) },
     Suite { name: "redis", program: Program::Target },
+    Suite { name: "replicas", program: Program::Own(replicas::run) },
     Suite { name: "schemathesis", program: Program::Own(schemathesis::run) },
     Suite { name: "instructions", program: Program::Target },
 ];
