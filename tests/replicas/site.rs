@@ -157,7 +157,8 @@ impl Site {
             for path in ["/api/v1/evaluate", "/ofrep/v1/evaluate/flags"] {
                 let context = json!({ "context": { "targetingKey": "ada" } });
                 let [first, others @ ..] = self.instances.each_ref().map(|instance| {
-                    instance.send(instance.request("POST", path).key(key).json(&context)).unwrap().json()
+                    let request = instance.request("POST", path).key(key).json(&context);
+                    instance.send(request).unwrap().json()["flags"].take()
                 });
                 assert!(others.iter().all(|other| *other == first), "{path}: {first} {others:?}");
             }
