@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     sync::atomic::{AtomicBool, Ordering},
     thread,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -42,6 +43,25 @@ fn a_database_that_hangs_is_given_up() {
     cut.proxy.mend();
     until("it takes changes again", || create(&admin, "thawed").status == 201);
     assert_eq!(admin.get(PROJECTS).send().status, 200);
+}
+
+#[test]
+fn connections_that_nobody_answers_do_not_stay_in_the_pool() {
+    let cut = Cut::start();
+    let admin = cut.server.sign_in();
+    cut.proxy.lose();
+    let failed = "db_pool_timeouts_total";
+    // More often than there are connections.
+    let before = cut.server.figure(failed);
+    until("new connections were tried", || {
+        assert_unavailable(&create(&admin, "lost"));
+        cut.server.figure(failed) > before + 4
+    });
+    cut.proxy.mend();
+    // The server itself gives them up after a minute.
+    let mended = Instant::now();
+    until("it takes changes again", || create(&admin, "found").status == 201);
+    assert!(mended.elapsed() < Duration::from_secs(30), "{:?}", mended.elapsed());
 }
 
 #[test]

@@ -21,7 +21,7 @@ use tokio_postgres::config::Config;
 use super::db::{Access, DatabaseOptions, PoolFigures, StoreError};
 use super::value::{Row, Value};
 pub(super) use listener::Listener;
-use session::{Session, store_error};
+use session::{Session, connect_error, store_error};
 use tls::Tls;
 
 /// The advisory lock that whoever writes holds. Any number would do; this one is `flagston` in ASCII.
@@ -210,7 +210,7 @@ impl Postgres {
             tokio::select! {
                 biased;
                 got = &mut got => return got.map_err(|error| match error {
-                    RunError::User(error) => store_error(&error),
+                    RunError::User(error) => error,
                     RunError::TimedOut => {
                         StoreError::Unavailable("no connection came free in time".to_owned())
                     }
@@ -228,18 +228,23 @@ impl Postgres {
 
 impl ManageConnection for Manager {
     type Connection = Session;
-    type Error = tokio_postgres::Error;
+    type Error = StoreError;
 
-    async fn connect(&self) -> Result<Session, Self::Error> {
+    async fn connect(&self) -> Result<Session, StoreError> {
         let made = async {
             let client = self.connections.connect().await?;
             Session::new(client, self.wait_timeout, self.statement_timeout).await
         };
-        made.await.inspect_err(|error| self.attempts.fail(error))
+        // One that is taken and never answered would keep its place in the pool.
+        let made = match timeout(self.wait_timeout, made).await {
+            Ok(made) => made.map_err(|error| connect_error(&error)),
+            Err(_) => Err(StoreError::Unavailable("it does not answer in time".to_owned())),
+        };
+        made.inspect_err(|error| self.attempts.fail(error))
     }
 
-    async fn is_valid(&self, session: &mut Session) -> Result<(), Self::Error> {
-        session.ping().await
+    async fn is_valid(&self, session: &mut Session) -> Result<(), StoreError> {
+        session.ping().await.map_err(|error| store_error(&error))
     }
 
     fn has_broken(&self, session: &mut Session) -> bool {
@@ -250,9 +255,9 @@ impl ManageConnection for Manager {
 // === impl Attempts ===
 
 impl Attempts {
-    fn fail(&self, error: &tokio_postgres::Error) {
-        let StoreError::Unavailable(reason) = session::connect_error(error) else { return };
-        *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    fn fail(&self, error: &StoreError) {
+        let StoreError::Unavailable(reason) = error else { return };
+        self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone_from(reason);
         self.failed.send_modify(|failed| *failed += 1);
     }
 
