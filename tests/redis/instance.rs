@@ -27,7 +27,7 @@ pub(crate) struct Redis {
 
 impl Redis {
     pub(crate) fn start() -> Self {
-        Self::start_with(|| Vec::new())
+        Self::start_with(Vec::new)
     }
 
     /// With more arguments.
