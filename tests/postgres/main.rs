@@ -10,7 +10,6 @@ mod harness;
 
 mod faults;
 mod instances;
-#[expect(dead_code, reason = "it serves the test of several instances too")]
 mod proxy;
 mod start;
 
