@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Mutex, MutexGuard},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use crate::records::{Entry, Records};
@@ -69,7 +69,6 @@ pub(crate) struct Figures {
     pub(crate) done_unasked: usize,
     /// Acknowledged and lost by a failover.
     pub(crate) lost: usize,
-    pub(crate) longest: Duration,
 }
 
 // === impl History ===
@@ -168,7 +167,6 @@ impl History {
 
 impl Figures {
     fn count(&mut self, operation: &Operation, is_done: bool) {
-        self.longest = self.longest.max(operation.ended - operation.began);
         let counter = match operation.outcome {
             Outcome::Acknowledged(_) => &mut self.acknowledged,
             Outcome::Refused => &mut self.refused,

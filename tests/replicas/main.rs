@@ -33,7 +33,7 @@ use std::{
 use faults::Fault;
 use harness::PATIENCE;
 use random::Random;
-use site::{Ending, Site};
+use site::{Ending, Instance, Site};
 use writer::Writer;
 
 const SECONDS: u64 = 300;
@@ -71,9 +71,12 @@ fn what_was_acknowledged_holds_on_all_instances() {
     });
     let figures = site.heals(true);
     println!(
-        "figures: {} s, {figures:?}, evaluations: {}, faults: {happened:?}",
+        "figures: {} s; operations: {figures:?}; evaluations: {}; longest answer {:?}, longest healing {:?}; \
+         faults: {happened:?}",
         began.elapsed().as_secs(),
-        site.evaluations.load(Ordering::Relaxed)
+        site.evaluations.load(Ordering::Relaxed),
+        site.instances.each_ref().map(Instance::longest).iter().max().unwrap(),
+        site.healing.lock().unwrap(),
     );
     assert!(figures.acknowledged > 0 && site.evaluations.load(Ordering::Relaxed) > 0);
     assert!(length < COMPLETE || happened.len() == Fault::ALL.len(), "not every fault happened");

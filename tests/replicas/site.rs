@@ -53,6 +53,8 @@ pub(crate) struct Site {
     pub(crate) quiet: RwLock<()>,
     pub(crate) done: AtomicBool,
     pub(crate) evaluations: AtomicU64,
+    /// The longest that the instances took to be well again.
+    pub(crate) healing: Mutex<Duration>,
 }
 
 /// One of the instances.
@@ -64,6 +66,8 @@ pub(crate) struct Instance {
     agent: ureq::Agent,
     /// Odd while it is paused or gone.
     disturbances: AtomicU64,
+    /// The longest that an answer took while it was not.
+    longest: Mutex<Duration>,
 }
 
 /// Ends the run, also where the test fails.
@@ -115,6 +119,7 @@ impl Site {
             quiet: RwLock::default(),
             done: AtomicBool::new(false),
             evaluations: AtomicU64::new(0),
+            healing: Mutex::default(),
         }
     }
 
@@ -140,6 +145,7 @@ impl Site {
     /// Waits until everything is healed, with the writers quiet, and checks that nothing was lost, done by half, or is
     /// otherwise on one instance than on the others or in the database.
     pub(crate) fn heals(&self, is_last: bool) -> Figures {
+        let began = Instant::now();
         let _quiet = self.quiet.write().unwrap();
         for (number, instance) in self.instances.iter().enumerate() {
             until(&format!("instance {number} is ready"), || {
@@ -153,6 +159,9 @@ impl Site {
             self.answer_as(&records)?;
             self.open_as(&records, if is_last { usize::MAX } else { LATEST })
         });
+        let mut healing = self.healing.lock().unwrap();
+        *healing = healing.max(began.elapsed());
+        drop(healing);
         for key in &self.keys {
             for path in ["/api/v1/evaluate", "/ofrep/v1/evaluate/flags"] {
                 let context = json!({ "context": { "targetingKey": "ada" } });
@@ -246,6 +255,7 @@ impl Instance {
             url: RwLock::default(),
             agent: agent.build().into(),
             disturbances: AtomicU64::new(0),
+            longest: Mutex::default(),
         }
     }
 
@@ -293,7 +303,12 @@ impl Instance {
         let is_disturbed = !before.is_multiple_of(2) || self.disturbances.load(Ordering::SeqCst) != before;
         match outcome {
             Ok(answer) => {
-                assert!(is_disturbed || began.elapsed() < ANSWERED, "{:?}: {answer:?}", began.elapsed());
+                if !is_disturbed {
+                    let took = began.elapsed();
+                    assert!(took < ANSWERED, "{took:?}: {answer:?}");
+                    let mut longest = self.longest.lock().unwrap();
+                    *longest = longest.max(took);
+                }
                 Some(answer)
             }
             Err(error) => {
@@ -301,6 +316,10 @@ impl Instance {
                 None
             }
         }
+    }
+
+    pub(crate) fn longest(&self) -> Duration {
+        *self.longest.lock().unwrap()
     }
 
     fn definitions(&self, key: &str) -> Option<Value> {
