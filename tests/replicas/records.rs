@@ -1,6 +1,7 @@
 //! What stands in the database: flags, audit rows and change log, which have to agree.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, HashMap},
     net::SocketAddr,
     time::Duration,
@@ -15,7 +16,7 @@ use crate::{cluster::Cluster, history::Verb, site::DATABASE};
 /// One state of all tables.
 pub(crate) struct Records {
     runtime: Runtime,
-    reader: std::cell::RefCell<ReadTransaction>,
+    reader: RefCell<ReadTransaction>,
 }
 
 /// A change of a writer's, as the audit log has it.

@@ -1,6 +1,7 @@
 //! Three instances on one database, each behind a proxy on its way there.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Mutex, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cluster::Cluster,
-    harness::{Answer, Request, Server, Setup},
+    harness::{Answer, EventStream, Request, Server, Setup},
     history::{Figures, History},
     proxy::Proxy,
     records::Records,
@@ -31,7 +32,7 @@ const DATABASE_TIMEOUT: &str = "2s";
 /// The longest that management takes to answer, whatever is broken: a change waits up to 10 s for those before it, and
 /// then as above; the rest is slack for a busy machine.
 const ANSWERED: Duration = Duration::from_secs(25);
-/// What is told of an instance that is gone or does not answer at all.
+/// The longest that an instance is waited for, a paused one too.
 const GIVEN_UP: Duration = Duration::from_secs(100);
 /// Between two evaluations.
 const PACE: Duration = Duration::from_millis(10);
@@ -245,7 +246,7 @@ fn prepare(server: &Server) -> (String, [String; 3]) {
 // === impl Instance ===
 
 impl Instance {
-    fn new(database: std::net::SocketAddr) -> Self {
+    fn new(database: SocketAddr) -> Self {
         let proxy = Proxy::to(database);
         let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(GIVEN_UP));
         Self {
@@ -285,7 +286,7 @@ impl Instance {
         self.disturbances.fetch_add(1, Ordering::SeqCst);
     }
 
-    pub(crate) fn stream(&self, key: &str) -> crate::harness::EventStream {
+    pub(crate) fn stream(&self, key: &str) -> EventStream {
         let bearer = format!("Bearer {key}");
         let server = self.server.lock().unwrap();
         server.as_ref().unwrap().stream("/api/v1/stream", &[("authorization", &bearer)])
