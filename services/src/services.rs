@@ -30,6 +30,9 @@ const PURGE: u64 = 20;
 /// connection that would tell of it is cut.
 const FOLLOW: Duration = Duration::from_secs(1);
 
+/// The longest that a session which another instance ended is believed here.
+const SHARED_SESSION: Duration = Duration::from_secs(1);
+
 /// How long an answer to the question of readiness holds.
 const PROBE: Duration = Duration::from_secs(1);
 
@@ -120,7 +123,7 @@ impl Services {
     /// # Errors
     /// [`OpenError`]: what an operator has to read.
     pub async fn open(options: Options) -> Result<Arc<Self>, OpenError> {
-        let Options { database, accounts, clock, follow } = options;
+        let Options { database, mut accounts, clock, follow } = options;
         let db = Db::open(database).await?;
         let snapshots = Arc::new(Snapshots::default());
         let table = Arc::new(KeyTable::default());
@@ -128,6 +131,9 @@ impl Services {
         let changes =
             Changes::new(db.clone(), clock.clone(), snapshots.clone(), table.clone(), streams.clone());
         changes.load().await?;
+        if db.is_shared() {
+            accounts.session_cache = accounts.session_cache.min(SHARED_SESSION);
+        }
         let accounts = Accounts::new(db.clone(), clock.clone(), accounts)?;
         accounts.count_active().await?;
         let stream_tokens = StreamTokens::open(&db, clock.clone(), table.clone()).await?;

@@ -1,11 +1,13 @@
 //! Two instances on one database (R81).
 
+use std::time::{Duration, Instant};
+
 use flagstone_services::store::testing::TestDatabase;
 use serde_json::{Value, json};
 
 use crate::{
     PROJECTS, address_of,
-    harness::{Server, Setup},
+    harness::{Answer, Person, Server, Setup},
     proxy::Proxy,
     through, until,
 };
@@ -116,6 +118,44 @@ fn an_instance_that_was_cut_off_catches_up() {
             assert_eq!(instances.reason(flag), "disabled");
             admin.switch(flag, true);
             assert_eq!(stream.data()["flagKey"], *flag);
+        }
+    }
+}
+
+#[test]
+fn a_session_goes_with_its_user_and_ends_everywhere_within_a_second() {
+    let instances = Instances::start();
+    let asks = |server: &Server, cookie: &str| server.get(PROJECTS).header("cookie", cookie).send().status;
+    let password = instances.first.demo["password"].as_str().unwrap();
+    let ends: [fn(&Person<'_>, &Person<'_>, &str) -> Answer; 3] = [
+        |person, _, _| person.post("/api/auth/logout").send(),
+        |_, other, _| {
+            let listed = other.get("/api/auth/sessions").send().json();
+            // The newest come first: `other` signed in after `person`.
+            let path = format!("/api/auth/sessions/{}", listed["data"][1]["id"].as_str().unwrap());
+            other.request("DELETE", &path).send()
+        },
+        |_, other, password| {
+            let document =
+                json!({ "current_password": password, "new_password": "a long and quiet evening" });
+            other.post("/api/auth/change-password").json(&document).send()
+        },
+    ];
+    for end in ends {
+        let (person, other) = (instances.first.sign_in(), instances.first.sign_in());
+        let cookie = person.cookie();
+        assert_eq!(asks(&instances.second, cookie), 200, "signed in at one, known to the other");
+        let answer = end(&person, &other, password);
+        assert!(answer.status < 300, "{answer:?}");
+        let ended = Instant::now();
+        assert_eq!(asks(&instances.first, cookie), 401);
+        // A request that began within the second may be answered; none that began after it.
+        loop {
+            let began = ended.elapsed();
+            if asks(&instances.second, cookie) == 401 {
+                break;
+            }
+            assert!(began < Duration::from_secs(1), "still believed after {began:?}");
         }
     }
 }

@@ -130,6 +130,8 @@ impl Accounts {
 
     async fn verify_stored(&self, hash: &TokenHash) -> Result<Arc<ActiveSession>, SessionError> {
         let generation = self.0.sessions.generation();
+        // What ends elsewhere from here on may not be seen: the answer ages from here on.
+        let asked_at = self.0.clock.now();
         let mut read = self.0.db.read().await?;
         let (mut session, user) =
             sessions::by_token_hash(&mut read, hash).await?.ok_or(SessionError::Invalid)?;
@@ -148,13 +150,19 @@ impl Accounts {
         }
         let principal_id = format!("user:{}", user.id).into();
         let active = Arc::new(ActiveSession { session, user, principal_id });
-        self.keep(generation, hash, &active, now);
+        self.keep(generation, hash, &active, asked_at);
         Ok(active)
     }
 
-    fn keep(&self, generation: Generation, hash: &TokenHash, active: &Arc<ActiveSession>, now: Timestamp) {
-        let fresh_until = later(now, self.0.options.session_cache);
-        self.0.sessions.insert(generation, *hash, Arc::clone(active), now, fresh_until);
+    fn keep(
+        &self,
+        generation: Generation,
+        hash: &TokenHash,
+        active: &Arc<ActiveSession>,
+        asked_at: Timestamp,
+    ) {
+        let fresh_until = later(asked_at, self.0.options.session_cache);
+        self.0.sessions.insert(generation, *hash, Arc::clone(active), asked_at, fresh_until);
     }
 
     async fn touch(&self, id: Uuid, now: Timestamp) -> Result<bool, StoreError> {
