@@ -12,6 +12,7 @@ pub(crate) mod keys;
 mod migrations;
 mod postgres;
 pub(crate) mod projects;
+mod queue;
 pub(crate) mod secrets;
 pub(crate) mod segments;
 pub(crate) mod sessions;

@@ -53,7 +53,7 @@ impl Fixture {
                 Ok(keys) => return keys,
                 Err(error) => assert!(Instant::now() < deadline, "{error}"),
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::task::yield_now().await;
         }
     }
 

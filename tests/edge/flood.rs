@@ -9,8 +9,9 @@ use std::{
 };
 
 use crate::{
+    CONNECTIONS,
     harness::{PATIENCE, Setup},
-    load::{CONNECTIONS, Load},
+    wrk::Load,
 };
 
 /// How many there may be.
@@ -27,11 +28,11 @@ fn a_flood_is_kept_out_and_those_inside_go_on() {
         .variable("FLAGSTONE_SERVER__MAX_CONNECTIONS", &CAP.to_string())
         .pipeline(|text| text.replace("requests = 5000", "requests = 0"))
         .start();
-    let before = Load::on(&server, 4).answers();
+    let before = Load::on(&server, CONNECTIONS, 4).answers();
     let bearer = format!("Bearer {}", server.client_key());
     let stream = server.stream("/api/v1/stream", &[("authorization", &bearer)]);
     let admin = server.sign_in();
-    let load = Load::on(&server, 8);
+    let load = Load::on(&server, CONNECTIONS, 8);
     let deadline = Instant::now() + PATIENCE;
     while server.figure("http_connections") < CONNECTIONS {
         assert!(Instant::now() < deadline, "the load does not begin");

@@ -7,13 +7,17 @@
 #[expect(dead_code, reason = "it serves the whole-server tests, which do more")]
 #[path = "../server/harness.rs"]
 mod harness;
+#[path = "../load/wrk.rs"]
+mod wrk;
 
 mod addresses;
 mod cases;
 mod flood;
 mod hostile;
-mod load;
 mod proxy;
 mod slow;
 mod socket;
 mod streams;
+
+/// Connections of those that ask for flags meanwhile.
+const CONNECTIONS: u64 = 16;

@@ -8,8 +8,9 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
+    CONNECTIONS,
     harness::{PATIENCE, Server, Setup},
-    load::{CONNECTIONS, Load},
+    wrk::Load,
 };
 
 /// They are killed when dropped.
@@ -50,7 +51,7 @@ fn server() -> Server {
 
 /// They come, and they go, while a load is answered as if there were none.
 fn are_ended(server: &Server, number: u64, name: &str, arguments: &[&str], path: &str) {
-    let load = Load::on(server, 5);
+    let load = Load::on(server, CONNECTIONS, 5);
     let clients = SlowClients::start(number, arguments, &format!("{}{path}", server.url));
     let connections = || server.figure("http_connections");
     until("they come", || connections() > number / 2 + CONNECTIONS);

@@ -6,15 +6,16 @@
 #[expect(dead_code, reason = "it serves the whole-server tests, which do more")]
 #[path = "../server/harness.rs"]
 mod harness;
+mod wrk;
 
 use std::{
     fs,
-    process::{Command, Stdio},
     sync::mpsc::channel,
     time::{Duration, Instant},
 };
 
 use harness::{Server, Setup};
+use wrk::Load;
 
 /// How long wrk asks.
 const LOAD: Duration = Duration::from_secs(30);
@@ -35,24 +36,11 @@ fn two_hundred_reloads_cost_nobody_anything() {
     let streams: Vec<_> =
         (0..STREAMS).map(|_| server.stream("/api/v1/stream", &[("authorization", &bearer)])).collect();
 
-    let load = Command::new("wrk")
-        .args(["-t2", "-c64", &format!("-d{}s", LOAD.as_secs()), "--timeout", "5s", "-s"])
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/load/evaluate.lua"))
-        .arg(&server.url)
-        .env("FLAGSTONE_KEY", server.client_key())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let load = Load::on(&server, 64, LOAD.as_secs());
     let changed = change_over_and_over(&server);
-    let load = load.wait_with_output().unwrap();
-    let said = String::from_utf8(load.stdout).unwrap();
-    println!("{said}");
-
-    let result = said.lines().find_map(|line| line.strip_prefix("result ")).expect("wrk says how it went");
-    let answers: u64 =
-        result.split(' ').find_map(|pair| pair.strip_prefix("answers=")).unwrap().parse().unwrap();
-    assert!(answers > 1000, "{result}");
-    assert!(result.ends_with("unexpected=0 connect=0 read=0 write=0 timeout=0"), "{result}");
+    let answers = load.answers();
+    println!("figures: {answers}");
+    assert!(answers.number > 1000 && answers.wrong == 0, "{answers}");
     assert_eq!(changed, (CHANGES - CHANGES / BAD, CHANGES / BAD));
 
     server.sign_in().switch("theme", false);

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use tokio_postgres::config::Config;
 
 use super::db::{Access, DatabaseOptions, PoolFigures, StoreError};
+use super::queue::Queue;
 use super::value::{Row, Value};
 pub(super) use listener::Listener;
 use session::{Session, connect_error, store_error};
@@ -41,8 +42,7 @@ pub(super) struct Postgres {
     attempts: Arc<Attempts>,
     leases: Arc<Leases>,
     timeout: Duration,
-    queue: usize,
-    waiting: AtomicUsize,
+    queue: Queue,
     refused: AtomicU64,
 }
 
@@ -129,8 +129,7 @@ impl Postgres {
             attempts,
             leases: Arc::default(),
             timeout: options.statement_timeout,
-            queue: options.queue,
-            waiting: AtomicUsize::new(0),
+            queue: Queue::new(options.queue),
             refused: AtomicU64::new(0),
         })
     }
@@ -191,18 +190,9 @@ impl Postgres {
     }
 
     async fn connection(&self) -> Result<PooledConnection<'static, Manager>, StoreError> {
-        struct Waiting<'a>(&'a AtomicUsize);
-        impl Drop for Waiting<'_> {
-            fn drop(&mut self) {
-                self.0.fetch_sub(1, Ordering::Relaxed);
-            }
-        }
-        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _waiting = Waiting(&self.waiting);
-        if before >= self.queue {
+        let _place = self.queue.enter().inspect_err(|_| {
             self.refused.fetch_add(1, Ordering::Relaxed);
-            return Err(StoreError::Unavailable(format!("{before} callers wait for it already")));
-        }
+        })?;
         let mut failed = self.attempts.failed.subscribe();
         let got = self.pool.get_owned();
         tokio::pin!(got);

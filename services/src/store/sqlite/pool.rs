@@ -1,6 +1,5 @@
 //! Connections of one sort: who has one, who waits for one.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::super::db::StoreError;
+use super::super::queue::Queue;
 use super::worker::Worker;
 
 /// Threads of one sort that wait for work.
@@ -15,8 +15,7 @@ pub(super) struct Pool {
     idle: Mutex<Vec<Worker>>,
     permits: Arc<Semaphore>,
     size: u32,
-    waiting: AtomicUsize,
-    queue: usize,
+    queue: Queue,
 }
 
 /// A connection on its way back to its pool. Dropping it makes it available.
@@ -40,8 +39,7 @@ impl Pool {
             idle: Mutex::new(Vec::with_capacity(size)),
             permits: Arc::new(Semaphore::new(size)),
             size: u32::try_from(size).unwrap_or(u32::MAX),
-            waiting: AtomicUsize::new(0),
-            queue,
+            queue: Queue::new(queue),
         })
     }
 
@@ -71,17 +69,7 @@ impl Pool {
     }
 
     async fn queue_up(&self, wait: Duration) -> Result<OwnedSemaphorePermit, StoreError> {
-        struct Waiting<'a>(&'a AtomicUsize);
-        impl Drop for Waiting<'_> {
-            fn drop(&mut self) {
-                self.0.fetch_sub(1, Ordering::Relaxed);
-            }
-        }
-        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _waiting = Waiting(&self.waiting);
-        if before >= self.queue {
-            return Err(StoreError::Unavailable(format!("{before} callers wait for it already")));
-        }
+        let _place = self.queue.enter()?;
         match timeout(wait, self.permits.clone().acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) => Err(StoreError::Unavailable("it is closed".to_owned())),

@@ -24,17 +24,21 @@ pub(crate) struct Answers {
     pub(crate) wrong: u64,
 }
 
-/// Connections of each load.
-pub(crate) const CONNECTIONS: u64 = 16;
-
 impl Load {
-    /// Asks for so many seconds.
-    pub(crate) fn on(server: &Server, seconds: u32) -> Self {
+    /// Asks for one flag on so many connections for so many seconds. Every answer is to be as the first one.
+    pub(crate) fn on(server: &Server, connections: u64, seconds: u64) -> Self {
+        let (path, context) =
+            ("/ofrep/v1/evaluate/flags/max-items", r#"{"context":{"targetingKey":"user-1"}}"#);
+        let key = server.client_key();
+        let first = server.post(path).key(&key).json(&serde_json::from_str(context).unwrap()).send();
+        assert_eq!((first.status, &first.json()["value"]), (200, &50.into()));
         let child = Command::new("wrk")
-            .args(["-t2", &format!("-c{CONNECTIONS}"), &format!("-d{seconds}s"), "--timeout", "20s", "-s"])
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/load/evaluate.lua"))
+            .args(["-t2", &format!("-c{connections}"), &format!("-d{seconds}s"), "--timeout", "20s", "-s"])
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/checked.lua"))
             .arg(&server.url)
-            .env("FLAGSTONE_KEY", server.client_key())
+            .envs([("BENCH_METHOD", "POST"), ("BENCH_PATH", path), ("BENCH_BODY", context)])
+            .env("BENCH_KEY", key)
+            .env("BENCH_EXPECTED", String::from_utf8(first.body).unwrap())
             .stdout(Stdio::piped())
             .spawn()
             .expect("wrk is there: `cargo xtask test` installs it");
