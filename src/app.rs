@@ -267,7 +267,7 @@ fn service_options(settings: &Settings, figures: &Figures) -> Result<Options, St
         sessions_per_user: settings.sessions.max_per_user,
         ..AccountOptions::default()
     };
-    Ok(Options { accounts, ..Options::new(database) })
+    Ok(Options { accounts, arrivals: figures.arrivals().clone(), ..Options::new(database) })
 }
 
 /// Opens the services alone, for commands that work on the database.

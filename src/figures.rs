@@ -12,7 +12,10 @@ use flagstone_layers::{
     rate_limit::RateLimitHits,
 };
 use flagstone_routes::Protocol;
-use flagstone_services::store::{QueryKind, QueryObserver};
+use flagstone_services::{
+    ArrivalObserver,
+    store::{QueryKind, QueryObserver},
+};
 use prometheus_client::{
     encoding::{
         EncodeLabelSet,
@@ -46,6 +49,12 @@ const QUERIES: MetricSpec = MetricSpec::histogram(
     &[MetricLabel::one_of("type", &QUERY_TYPES)],
     "Time of one operation of the database, waiting for a connection (begin) and for the disk (commit) included",
 );
+const ARRIVALS: MetricSpec = MetricSpec::histogram(
+    "change_arrival_seconds",
+    &[],
+    "Time from the beginning of a change on another instance, by its clock, until it was in memory here, by this one's; \
+     of several that were found at once the newest is counted",
+);
 const BUILD: MetricSpec = MetricSpec::gauge(
     "flagstone_build_info",
     &[MetricLabel::named("version", "the version that runs")],
@@ -75,6 +84,7 @@ pub(crate) struct Figures {
     auth_attempts: Family<AuthAttempt, Counter>,
     evaluations: [Counter; 2],
     queries: Arc<QueryDurations>,
+    arrivals: Arc<ChangeArrivals>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -102,6 +112,9 @@ struct Build {
 /// `db_query_duration_seconds{type}`, told by the store.
 pub(crate) struct QueryDurations(Family<ByType, Histogram>);
 
+/// `change_arrival_seconds`, told by what follows other instances.
+pub(crate) struct ChangeArrivals(Histogram);
+
 /// What layers count, lent to them as resources.
 #[derive(Clone, Default)]
 pub(crate) struct LayerFigures {
@@ -126,6 +139,14 @@ impl QueryObserver for QueryDurations {
     }
 }
 
+// === impl ChangeArrivals ===
+
+impl ArrivalObserver for ChangeArrivals {
+    fn arrived(&self, after: Duration) {
+        self.0.observe(after.as_secs_f64());
+    }
+}
+
 // === impl Figures ===
 
 impl Figures {
@@ -144,16 +165,21 @@ impl Figures {
         let counter = |protocol| by_protocol.get_or_create(&ByProtocol { protocol }).clone();
         let evaluations = [counter("sdk"), counter("ofrep")];
         const { &QUERIES }.register(&mut registry, queries.0.clone());
+        // From a notification to a second's look, and to an instance that was cut off.
+        let arrivals =
+            Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0]);
+        const { &ARRIVALS }.register(&mut registry, arrivals.clone());
         let build = Family::<Build, Gauge>::default();
         build.get_or_create(&Build { version }).set(1);
         const { &BUILD }.register(&mut registry, build);
-        Self { registry, auth_attempts, evaluations, queries }
+        let arrivals = Arc::new(ChangeArrivals(arrivals));
+        Self { registry, auth_attempts, evaluations, queries, arrivals }
     }
 
     /// All that is shown, as it describes itself.
     pub(crate) fn specs() -> Vec<MetricSpec> {
         let mut specs = HttpMetrics::METRICS.to_vec();
-        specs.extend([RateLimitHits::METRIC, AUTH_ATTEMPTS, EVALUATIONS, QUERIES, BUILD]);
+        specs.extend([RateLimitHits::METRIC, AUTH_ATTEMPTS, EVALUATIONS, QUERIES, ARRIVALS, BUILD]);
         specs.extend(readings::specs());
         specs
     }
@@ -161,6 +187,11 @@ impl Figures {
     /// How database operations are measured.
     pub(crate) fn queries(&self) -> &Arc<QueryDurations> {
         &self.queries
+    }
+
+    /// How long changes of other instances take is measured by it.
+    pub(crate) fn arrivals(&self) -> &Arc<ChangeArrivals> {
+        &self.arrivals
     }
 
     pub(crate) fn auth_attempt(&self, method: &'static str, status: &'static str, reason: &'static str) {

@@ -1,6 +1,6 @@
 //! `/health` and `/health/ready` (R45, R46).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use flagstone_layers::kernel::{Access, Problem, Response, RouteSpec};
 use http::StatusCode;
@@ -37,6 +37,10 @@ struct Readiness {
 #[derive(Serialize, JsonSchema)]
 struct Checks {
     database: Check,
+    /// The connection that hears of what other instances change, where they share the database. Without it the server
+    /// looks for it once a second, and is ready all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    change_listener: Option<Check>,
     /// Where rate limits are shared through it. Without it each server counts alone, and is ready all the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     redis: Option<Check>,
@@ -90,10 +94,17 @@ pub(crate) async fn ready(context: Context) -> Result<Response, Problem> {
         latency: began.elapsed(),
         error: database.err().map(|error| error.to_string()),
     });
+    let change_listener = state.services.following().map(|following| {
+        let (latency, error) = match following.listener {
+            Ok(latency) => (latency, None),
+            Err(error) => (Duration::ZERO, Some(error)),
+        };
+        Check::new(Dependency { latency, error })
+    });
     let mut response = reply::json(&Readiness {
         status: if is_ready { "ready" } else { "not ready" },
         timestamp: Timestamp::now(),
-        checks: Checks { database, redis: state.readiness.redis().map(Check::new) },
+        checks: Checks { database, change_listener, redis: state.readiness.redis().map(Check::new) },
     });
     if !is_ready {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;

@@ -53,7 +53,8 @@ pub struct AccountOptions {
     /// The most sessions of one user; who signs in once more ends the oldest.
     pub sessions_per_user: usize,
     /// A verified session is believed that long without asking the database. Sessions that end on this
-    /// instance end at once; those that end elsewhere, after that long: a second at most where instances share a database.
+    /// instance end at once; those that end elsewhere when that is heard of, and at the latest after that long: a second
+    /// at most where instances share a database.
     pub session_cache: Duration,
     /// Waits after wrong passwords for one account.
     pub account_lockout: LockoutPolicy,

@@ -15,11 +15,12 @@ use crate::actor::Actor;
 use crate::audit::{self, Entry};
 use crate::clock::Clock;
 use crate::error::ServiceError;
+use crate::following::ArrivalObserver;
 use crate::hub::{EndReason, Event, EventKind, StreamCounters};
 use crate::keys::{KeyGrant, KeyTable};
 use crate::projects::{Environment, Project};
 use crate::snapshot::{EnvironmentHandle, Patch, Snapshot, Snapshots};
-use crate::store::{self, Db, ReadTransaction, StoreError, Transaction};
+use crate::store::{self, Announcement, Db, ReadTransaction, StoreError, Transaction};
 use crate::token::TokenHash;
 
 /// Longest wait for the changes before this one.
@@ -38,6 +39,7 @@ struct Shared {
     snapshots: Arc<Snapshots>,
     keys: Arc<KeyTable>,
     counters: Arc<StreamCounters>,
+    arrivals: Arc<dyn ArrivalObserver>,
     turn: Mutex<()>,
     /// Set where it is not known whether a commit happened: memory may be behind the database.
     stale: AtomicBool,
@@ -86,9 +88,10 @@ impl Changes {
         snapshots: Arc<Snapshots>,
         keys: Arc<KeyTable>,
         counters: Arc<StreamCounters>,
+        arrivals: Arc<dyn ArrivalObserver>,
     ) -> Self {
         let (turn, stale, reopened) = (Mutex::default(), AtomicBool::new(false), AtomicU64::new(0));
-        Self(Arc::new(Shared { db, clock, snapshots, keys, counters, turn, stale, reopened }))
+        Self(Arc::new(Shared { db, clock, snapshots, keys, counters, arrivals, turn, stale, reopened }))
     }
 
     /// Runs `work` in a transaction of its own, commits, and brings memory and streams up to date. It is a task of
@@ -114,7 +117,7 @@ impl Changes {
             let (effects, pending) = (Vec::new(), HashMap::new());
             let mut change = Change { transaction, actor, now, shared: shared.clone(), effects, pending };
             let outcome = work(&mut change).await?;
-            change.transaction.announce().await?;
+            change.transaction.announce(Announcement::Change).await?;
             // Until memory is where the database is, whatever happens in between, a panic included.
             shared.stale.store(true, Ordering::Relaxed);
             change.transaction.commit().await?;
@@ -170,7 +173,7 @@ impl Changes {
         let reopened = shared.db.reopened();
         let other_file = reopened != shared.reopened.load(Ordering::Relaxed);
         let mut gone = shared.snapshots.all();
-        let mut effects = Vec::new();
+        let (mut effects, mut newest) = (Vec::new(), None);
         for (project, row) in store::environments::with_projects(&mut reader).await? {
             gone.retain(|handle| handle.id != row.id);
             let known = shared.snapshots.by_id(row.id);
@@ -181,6 +184,7 @@ impl Changes {
             let snapshot = Snapshot::load(&mut reader, &row).await?;
             if let Some(handle) = known {
                 let seen = if other_file { None } else { Some(handle.snapshot.load_full()) };
+                newest = newest.max(seen.is_some().then_some(row.changed_at));
                 let missed = missed_events(&mut reader, &row, seen.as_deref(), now).await?;
                 effects.push(Effect::Swap(handle.clone(), Arc::new(snapshot)));
                 effects.extend(missed.into_iter().map(|event| Effect::Publish(handle.clone(), event)));
@@ -193,6 +197,11 @@ impl Changes {
         let keys = store::keys::valid(&mut reader, now).await?;
         for effect in effects {
             shared.apply(effect, now);
+        }
+        if let Some(made_at) = newest {
+            let after = shared.clock.now().duration_since(made_at);
+            // One of a clock that is ahead arrived at once.
+            shared.arrivals.arrived(after.try_into().unwrap_or_default());
         }
         let mut vanished = shared.keys.all();
         for (hash, key) in keys {

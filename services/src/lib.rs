@@ -22,4 +22,5 @@ pub mod token;
 pub mod version;
 
 pub use flagstone_engine as engine;
+pub use following::{ArrivalObserver, FollowingFigures};
 pub use services::{OpenError, Options, Services, Stats};

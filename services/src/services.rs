@@ -13,13 +13,13 @@ use crate::changes::Changes;
 use crate::clock::Clock;
 use crate::error::ServiceError;
 use crate::flags::{Flags, Segments};
-use crate::following;
+use crate::following::{ArrivalObserver, Following, FollowingFigures};
 use crate::hub::{EndReason, StreamCounters};
 use crate::keys::{KeyTable, Keys, StreamTokens};
 use crate::projects::Projects;
 use crate::secrets;
 use crate::snapshot::Snapshots;
-use crate::store::{self, DatabaseOptions, Db, PoolFigures, StoreError};
+use crate::store::{self, DatabaseOptions, Db, PoolFigures, StoreError, Unobserved};
 
 /// How often expired keys are forgotten and counts written down.
 const HOUSEKEEPING: Duration = Duration::from_secs(15);
@@ -48,13 +48,15 @@ pub struct Options {
     /// How often a database that instances share is asked what others changed, beside being heard; `None`: it is
     /// neither asked nor heard.
     pub follow: Option<Duration>,
+    /// Told how long changes of other instances take to get here.
+    pub arrivals: Arc<dyn ArrivalObserver>,
 }
 
 impl Options {
     /// The defaults on this database.
     pub fn new(database: DatabaseOptions) -> Self {
         let (accounts, clock) = (AccountOptions::default(), Clock::system());
-        Self { database, accounts, clock, follow: Some(FOLLOW) }
+        Self { database, accounts, clock, follow: Some(FOLLOW), arrivals: Arc::new(Unobserved) }
     }
 }
 
@@ -95,7 +97,7 @@ pub struct Services {
     probed: Mutex<Option<(Instant, Result<(), StoreError>)>>,
     housekeeping: AbortHandle,
     /// Where instances share the database.
-    following: Option<AbortHandle>,
+    following: Option<Following>,
 }
 
 /// How much there is.
@@ -123,13 +125,13 @@ impl Services {
     /// # Errors
     /// [`OpenError`]: what an operator has to read.
     pub async fn open(options: Options) -> Result<Arc<Self>, OpenError> {
-        let Options { database, mut accounts, clock, follow } = options;
+        let Options { database, mut accounts, clock, follow, arrivals } = options;
         let db = Db::open(database).await?;
         let snapshots = Arc::new(Snapshots::default());
         let table = Arc::new(KeyTable::default());
         let streams = Arc::new(StreamCounters::default());
-        let changes =
-            Changes::new(db.clone(), clock.clone(), snapshots.clone(), table.clone(), streams.clone());
+        let (known, keys) = (snapshots.clone(), table.clone());
+        let changes = Changes::new(db.clone(), clock.clone(), known, keys, streams.clone(), arrivals);
         changes.load().await?;
         if db.is_shared() {
             accounts.session_cache = accounts.session_cache.min(SHARED_SESSION);
@@ -137,6 +139,9 @@ impl Services {
         let accounts = Accounts::new(db.clone(), clock.clone(), accounts)?;
         accounts.count_active().await?;
         let stream_tokens = StreamTokens::open(&db, clock.clone(), table.clone()).await?;
+        let follow = follow.filter(|_| db.is_shared());
+        let following =
+            follow.map(|period| Following::start(changes.clone(), accounts.clone(), db.clone(), period));
         Ok(Arc::new_cyclic(|services| Self {
             accounts,
             projects: Projects::new(db.clone(), changes.clone()),
@@ -147,9 +152,7 @@ impl Services {
             snapshots,
             streams,
             clock,
-            following: follow.filter(|_| db.is_shared()).map(|period| {
-                tokio::spawn(following::follow(changes.clone(), db.clone(), period)).abort_handle()
-            }),
+            following,
             changes,
             db,
             probed: Mutex::default(),
@@ -183,6 +186,16 @@ impl Services {
     /// The pool of connections to PostgreSQL; `None` on SQLite.
     pub fn pool(&self) -> Option<PoolFigures> {
         self.db.pool()
+    }
+
+    /// How it goes with following other instances; `None` where the database is not shared.
+    pub fn following(&self) -> Option<FollowingFigures> {
+        self.following.as_ref().map(Following::figures)
+    }
+
+    /// The revisions of all environments in memory, added up: the same on instances that are at the same state.
+    pub fn revisions(&self) -> u64 {
+        self.snapshots.all().iter().map(|handle| handle.snapshot.load().revision).sum()
     }
 
     /// A secret of this purpose, the same on all instances.
@@ -243,7 +256,7 @@ impl Services {
     fn abort_tasks(&self) {
         self.housekeeping.abort();
         if let Some(following) = &self.following {
-            following.abort();
+            following.stop();
         }
     }
 

@@ -1,5 +1,6 @@
 //! Where everything is kept: a small [`Db`] and one repository per family of tables.
 
+mod announcement;
 pub(crate) mod audit;
 pub(crate) mod changes;
 mod db;
@@ -25,6 +26,7 @@ pub(crate) mod unknown_flags;
 pub(crate) mod users;
 mod value;
 
+pub(crate) use announcement::Announcement;
 pub(crate) use db::Listener;
 pub use db::{
     Connection, Constraint, DatabaseOptions, DatabaseUrl, Db, Executor, PoolFigures, QueryKind,

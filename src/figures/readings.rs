@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use flagstone_layers::kernel::{MetricKind, MetricLabel, MetricSpec};
 use flagstone_pipeline::{OutcomeKind, Pipeline, Status, Trigger};
 use flagstone_services::{
-    Services,
+    FollowingFigures, Services,
     accounts::{AccountFigures, Revocation},
     store::PoolFigures,
 };
@@ -34,6 +34,8 @@ pub(crate) struct Parts<'a> {
 struct Moment {
     accounts: AccountFigures,
     pool: Option<PoolFigures>,
+    following: Option<FollowingFigures>,
+    revisions: u64,
     streams: u64,
     stream_events: u64,
     stream_overflows: u64,
@@ -164,6 +166,38 @@ static READINGS: &[Reading] = &[
             "Operations that got no connection to PostgreSQL in time, or found too many waiting",
         ),
         read: |moment| of_pool(moment, |pool| pool.timeouts.into()),
+    },
+    Reading {
+        spec: MetricSpec::gauge(
+            "change_listener_up",
+            &[],
+            "Whether the connection that hears of other instances' changes answers: 1, or 0 while they are looked for once a second",
+        ),
+        read: |moment| of_following(moment, |following| u64::from(following.listener.is_ok()).into()),
+    },
+    Reading {
+        spec: MetricSpec::counter(
+            "change_listener_reconnects",
+            &[],
+            "How often the connection that hears of other instances' changes was made anew",
+        ),
+        read: |moment| of_following(moment, |following| following.reconnects.into()),
+    },
+    Reading {
+        spec: MetricSpec::gauge(
+            "change_look_age_seconds",
+            &[],
+            "How long ago the database was last asked for other instances' changes and answered",
+        ),
+        read: |moment| of_following(moment, |following| Value::Real(following.looked.as_secs_f64())),
+    },
+    Reading {
+        spec: MetricSpec::gauge(
+            "flag_revisions",
+            &[],
+            "Revisions of all environments in memory, added up: the same on instances that are at the same state",
+        ),
+        read: |moment| one(moment.revisions),
     },
     Reading {
         spec: MetricSpec::gauge("flag_streams", &[], "Change streams that are open, of SDKs and of OFREP"),
@@ -377,6 +411,10 @@ fn of_pool(moment: &Moment, read: impl Fn(&PoolFigures) -> Value) -> Vec<Sample>
     moment.pool.as_ref().map(|pool| one(read(pool))).unwrap_or_default()
 }
 
+fn of_following(moment: &Moment, read: impl Fn(&FollowingFigures) -> Value) -> Vec<Sample> {
+    moment.following.as_ref().map(|following| one(read(following))).unwrap_or_default()
+}
+
 fn of_shared(moment: &Moment, read: impl Fn((bool, u64)) -> u64) -> Vec<Sample> {
     moment.shared_counters.map(|shared| one(read(shared))).unwrap_or_default()
 }
@@ -431,6 +469,8 @@ impl Parts<'_> {
         Moment {
             accounts: self.services.accounts.figures(),
             pool: self.services.pool(),
+            following: self.services.following(),
+            revisions: self.services.revisions(),
             streams: streams.open(),
             stream_events: streams.events(),
             stream_overflows: streams.overflows(),

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{Cut, PROJECTS, assert_unavailable, create, harness::Request, until};
+use crate::{Cut, PROJECTS, assert_unavailable, create, harness::Request, proxy::Proxy, until};
 
 #[test]
 fn evaluation_goes_on_without_the_database_and_management_comes_back_with_it() {
@@ -62,6 +62,59 @@ fn connections_that_nobody_answers_do_not_stay_in_the_pool() {
     let mended = Instant::now();
     until("it takes changes again", || create(&admin, "found").status == 201);
     assert!(mended.elapsed() < Duration::from_secs(30), "{:?}", mended.elapsed());
+}
+
+#[test]
+fn a_listener_that_hears_nothing_is_noticed_and_made_anew() {
+    let cut = Cut::start();
+    until("it hears", || hears(&cut));
+    assert_eq!(cut.server.figure("change_listener_reconnects_total"), 0);
+    for (number, break_off) in [Proxy::cut, Proxy::lose].into_iter().enumerate() {
+        break_off(&cut.proxy);
+        until("it is seen that nothing is heard", || !hears(&cut));
+        let listener = &cut.server.get("/health/ready").send().json()["checks"]["change_listener"];
+        assert!(listener["error"].as_str().is_some_and(|error| error.contains("unavailable")), "{listener}");
+        // One that is lost stays so.
+        cut.proxy.mend();
+        until("it hears again", || hears(&cut));
+        assert_eq!(cut.server.figure("change_listener_reconnects_total"), number as u64 + 1);
+    }
+}
+
+#[test]
+fn a_server_that_hears_nothing_is_ready_and_looks() {
+    let cut = Cut::start();
+    until("it hears", || hears(&cut));
+    let before = cut.server.figure("flag_revisions");
+    cut.proxy.fill();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let execute = |sql| runtime.block_on(cut.database.execute(sql)).unwrap();
+    execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+         WHERE datname = current_database() AND application_name = 'flagstone listener'",
+    );
+    until("it is seen that nothing is heard", || !hears(&cut));
+    assert!(cut.is_ready());
+    // Somebody else's change, of which nothing is told.
+    execute(
+        "UPDATE environments SET revision = revision + 1; INSERT INTO changes \
+         SELECT id, revision, 'flag_update', 'theme', 1767225600000000 FROM environments",
+    );
+    let environments = 3;
+    until("it is seen all the same", || cut.server.figure("flag_revisions") == before + environments);
+    assert!(!hears(&cut));
+    assert_eq!(cut.server.figure("change_arrival_seconds_count"), 1);
+    cut.proxy.mend();
+    until("it hears again", || hears(&cut));
+}
+
+/// Whether the connection that hears of changes answers, as readiness and figures say it.
+fn hears(cut: &Cut) -> bool {
+    let checks = cut.server.get("/health/ready").send().json()["checks"].take();
+    let listener = &checks["change_listener"];
+    assert!(listener["latency_ms"].is_u64(), "{checks}");
+    let is_up = cut.server.figure("change_listener_up") == 1;
+    (listener["status"] == "healthy") && is_up
 }
 
 #[test]

@@ -27,6 +27,8 @@ struct State {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Line {
     Whole,
+    /// New connections are closed, those that are open go on.
+    Full,
     /// Connections are closed.
     Cut,
     /// Connections stay, and nothing comes through.
@@ -65,6 +67,11 @@ impl Proxy {
         }
     }
 
+    /// Closes new connections at once.
+    pub(crate) fn fill(&self) {
+        drop(self.set(Line::Full));
+    }
+
     /// Leaves connections open and holds back what is sent through them.
     pub(crate) fn freeze(&self) {
         drop(self.set(Line::Frozen));
@@ -93,7 +100,7 @@ impl Proxy {
 impl Shared {
     fn connect(self: &Arc<Self>, client: TcpStream, target: SocketAddr) {
         let mut state = self.state.lock().unwrap();
-        if state.line == Line::Cut {
+        if matches!(state.line, Line::Full | Line::Cut) {
             return;
         }
         let Ok(server) = TcpStream::connect(target) else { return };

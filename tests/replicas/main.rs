@@ -14,6 +14,7 @@ mod faults;
 #[path = "../server/harness.rs"]
 mod harness;
 mod history;
+#[expect(dead_code, reason = "it serves the tests of two instances too")]
 #[path = "../postgres/proxy.rs"]
 mod proxy;
 #[path = "../faults/random.rs"]

@@ -1,5 +1,6 @@
 //! Projects, environments, flags, segments and keys through the API (R43, R57, R86).
 
+use flagstone_services::store::testing;
 use serde_json::json;
 
 use crate::harness::Server;
@@ -134,6 +135,10 @@ fn health_metrics_and_the_pipeline_are_shown() {
         let answer = server.get(path).send();
         assert_eq!((answer.status, answer.json()["status"].clone()), (200, json!(status)), "{path}");
     }
+    // Where the database is shared there is somebody to hear of.
+    let checks = server.get("/health/ready").send().json()["checks"].take();
+    let is_shared = std::env::var_os(testing::SERVER).is_some();
+    assert_eq!(checks.get("change_listener").is_some(), is_shared, "{checks}");
     assert_eq!(server.get("/metrics").send().status, 404, "not covered as shipped");
     let admin = server.sign_in();
     assert_eq!(admin.get("/api/management/pipeline").send().json()["generation"], 1);

@@ -291,6 +291,16 @@ impl Accounts {
         self.0.figures.revoked(reason, sessions);
     }
 
+    /// To be called where another instance ended a session.
+    pub(crate) fn ended_elsewhere(&self, session: Uuid) {
+        self.0.sessions.forget(session);
+    }
+
+    /// To be called where another instance ended all sessions of a user.
+    pub(crate) fn all_ended_elsewhere(&self, user: Uuid) {
+        self.0.sessions.forget_user(user);
+    }
+
     /// Sessions not used since then are over.
     pub(super) fn seen_after(&self, now: Timestamp) -> Timestamp {
         earlier(now, self.0.options.session_idle)

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
+use super::announcement::Announcement;
 use super::dialect::Dialect;
 use super::postgres::Listener as PostgresListener;
 use super::postgres::{self, Postgres};
@@ -312,7 +313,7 @@ impl Db {
         matches!(self.backend, Backend::Postgres(_))
     }
 
-    /// Begins to hear of what other instances change.
+    /// Begins to hear what other instances announce.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], on SQLite always: nobody tells there.
@@ -349,16 +350,24 @@ impl std::fmt::Debug for Db {
     }
 }
 
-/// Hears of what other instances change.
+/// Hears what other instances, and this one, announce.
 pub(crate) struct Listener(PostgresListener);
 
 impl Listener {
-    /// Waits until another instance, or this one, changed something since it was last asked.
+    /// Waits for the next announcement. It may be given up at any time.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] where it cannot be heard of any more: begin anew.
-    pub(crate) async fn changed(&mut self) -> Result<(), StoreError> {
-        self.0.changed().await
+    /// [`StoreError::Unavailable`] where nothing is heard any more: begin anew.
+    pub(crate) async fn heard(&mut self) -> Result<Announcement, StoreError> {
+        self.0.heard().await
+    }
+
+    /// Asks whether anything would be heard, and answers how long that took.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] where it would not: begin anew.
+    pub(crate) async fn ask(&self) -> Result<Duration, StoreError> {
+        self.0.ask().await
     }
 }
 
@@ -471,14 +480,17 @@ impl Transaction {
         }
     }
 
-    /// Lets other instances hear of the change once it is committed.
+    /// Lets other instances hear of it once it is committed.
     ///
     /// # Errors
     /// Any [`StoreError`].
-    pub(crate) async fn announce(&mut self) -> Result<(), StoreError> {
+    pub(crate) async fn announce(&mut self, announcement: Announcement) -> Result<(), StoreError> {
         match &mut self.0.lease {
             Lease::Sqlite(_) => Ok(()),
-            Lease::Postgres(lease) => lease.batch("NOTIFY flagstone").await,
+            Lease::Postgres(lease) => {
+                let payload = Value::from(announcement.payload());
+                lease.execute("SELECT pg_notify('flagstone', $1)", vec![payload]).await.map(drop)
+            }
         }
     }
 

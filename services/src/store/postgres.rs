@@ -29,7 +29,7 @@ use tls::Tls;
 const WRITE_LOCK: &str = "SELECT pg_advisory_xact_lock(7380943424226455406)";
 /// How old a connection gets, so that the pool follows a server that moved behind its name.
 const CONNECTION_LIFETIME: Duration = Duration::from_secs(30 * 60);
-/// How long a connection is silent before the system asks whether the other side is there.
+/// How long a connection is silent before the system sends something on it.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// The pool.
@@ -99,7 +99,7 @@ impl Postgres {
         }
         config.connect_timeout(options.wait_timeout);
         config.tcp_user_timeout(options.statement_timeout * 2);
-        // A listener sends nothing, and would not notice otherwise that nobody is there any more.
+        // What stands in between forgets connections that lie idle.
         config.keepalives_idle(KEEPALIVE);
         let tls = Tls::new(options.tls_ca_file.as_deref())?;
         let attempts =
@@ -154,9 +154,12 @@ impl Postgres {
         }
     }
 
-    /// Opens a connection that hears of changes.
+    /// Opens a connection that hears what is announced.
     pub(super) async fn listen(&self) -> Result<Listener, StoreError> {
-        Listener::open(&self.config, self.tls.clone(), self.wait_timeout).await
+        let mut config = self.config.clone();
+        // Whoever looks at the server's connections can tell it from the pool's.
+        config.application_name(format!("{} listener", config.get_application_name().unwrap_or_default()));
+        Listener::open(&config, self.tls.clone(), self.wait_timeout).await
     }
 
     pub(super) async fn close(&self, deadline: Duration) -> Result<(), StoreError> {

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::announcement::Announcement;
 use super::db::{Executor, StoreError, Transaction};
 use super::users;
 use super::value::{Row, params};
@@ -105,7 +106,11 @@ pub(crate) async fn delete_by_token_hash(
 ) -> Result<Option<Uuid>, StoreError> {
     let sql = "DELETE FROM sessions WHERE token_hash = $1 RETURNING id";
     let row = transaction.query_optional(sql, params![token_hash]).await?;
-    row.map(|row| row.get(0)).transpose()
+    let session = row.map(|row| row.get(0)).transpose()?;
+    if let Some(session) = session {
+        transaction.announce(Announcement::SessionEnd(session)).await?;
+    }
+    Ok(session)
 }
 
 /// Deletes a user's session; false where that user has no such one.
@@ -114,13 +119,17 @@ pub(crate) async fn delete(
     id: Uuid,
     user_id: Uuid,
 ) -> Result<bool, StoreError> {
-    let deleted =
-        transaction.execute("DELETE FROM sessions WHERE id = $1 AND user_id = $2", params![id, user_id]);
-    Ok(deleted.await? > 0)
+    let sql = "DELETE FROM sessions WHERE id = $1 AND user_id = $2";
+    let deleted = transaction.execute(sql, params![id, user_id]).await? > 0;
+    if deleted {
+        transaction.announce(Announcement::SessionEnd(id)).await?;
+    }
+    Ok(deleted)
 }
 
 /// Deletes all sessions of a user and answers how many there were.
 pub(crate) async fn delete_of_user(transaction: &mut Transaction, user_id: Uuid) -> Result<u64, StoreError> {
+    transaction.announce(Announcement::SessionsEnd(user_id)).await?;
     transaction.execute("DELETE FROM sessions WHERE user_id = $1", params![user_id]).await
 }
 

@@ -8,6 +8,7 @@ mod clock;
 mod crash;
 mod demo;
 mod flags;
+mod following;
 mod keys;
 mod lifecycle;
 mod panics;
@@ -107,10 +108,14 @@ impl Fixture {
 }
 
 async fn open(database: DatabaseOptions, clock: &Clock) -> Arc<Services> {
+    Services::open(options(database, clock)).await.unwrap()
+}
+
+/// Tests say themselves when what others changed is read.
+fn options(database: DatabaseOptions, clock: &Clock) -> Options {
     let hashing = HashingOptions { memory_kib: 64, iterations: 1, ..HashingOptions::default() };
     let accounts = AccountOptions { hashing, ..AccountOptions::default() };
-    // Tests say themselves when what others changed is read.
-    Services::open(Options { database, accounts, clock: clock.clone(), follow: None }).await.unwrap()
+    Options { accounts, clock: clock.clone(), follow: None, ..Options::new(database) }
 }
 
 fn user(role: Role) -> Actor {

@@ -1,53 +1,79 @@
-//! Hears of what other instances changed.
+//! Hears what other instances announce.
 
 use std::future::poll_fn;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_postgres::{AsyncMessage, Client, Config};
 
-use super::session::connect_error;
+use super::session::{connect_error, store_error};
 use super::tls::Tls;
+use crate::store::announcement::Announcement;
 use crate::store::db::StoreError;
 
-/// A connection of its own on which the server says that something was changed.
+/// A connection of its own on which the server says what is announced.
 pub(in crate::store) struct Listener {
-    heard: watch::Receiver<()>,
+    heard: mpsc::UnboundedReceiver<Announcement>,
     /// The connection lives as long as this does.
-    _client: Client,
+    client: Client,
+    /// The longest wait for an answer.
+    limit: Duration,
 }
 
+// === impl Listener ===
+
 impl Listener {
-    /// Connects. What is changed from here on is heard of.
+    /// Connects. What is announced from here on is heard.
     pub(super) async fn open(config: &Config, tls: Tls, limit: Duration) -> Result<Self, StoreError> {
         let connect = async {
             let (client, mut connection) = config.connect(tls).await?;
-            let (told, heard) = watch::channel(());
+            let (tell, heard) = mpsc::unbounded_channel();
             tokio::spawn(async move {
-                while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
-                    if let AsyncMessage::Notification(_) = message {
-                        told.send_replace(());
+                let conversation = async {
+                    while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+                        if let AsyncMessage::Notification(notification) = message {
+                            // Where nobody listens any more it ends in a moment.
+                            let _ = tell.send(Announcement::parse(notification.payload()));
+                        }
                     }
-                }
+                };
+                // A connection that owes an answer would wait for it, also once nobody does.
+                tokio::select! { () = conversation => {}, () = tell.closed() => {} }
             });
             client.batch_execute("LISTEN flagstone").await?;
-            Ok(Self { heard, _client: client })
+            Ok(Self { heard, client, limit })
         };
         match timeout(limit, connect).await {
             Ok(connected) => connected.map_err(|error| connect_error(&error)),
-            Err(_) => Err(StoreError::Unavailable("it does not answer in time".to_owned())),
+            Err(_) => Err(silent()),
         }
     }
 
-    /// Waits until something was changed since this was last asked.
+    /// Waits for the next announcement. It may be given up at any time.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] where the connection is gone.
-    pub(in crate::store) async fn changed(&mut self) -> Result<(), StoreError> {
-        self.heard
-            .changed()
-            .await
-            .map_err(|_| StoreError::Unavailable("the connection that hears of changes is gone".to_owned()))
+    pub(in crate::store) async fn heard(&mut self) -> Result<Announcement, StoreError> {
+        let gone = || StoreError::Unavailable("the connection that hears of changes is gone".to_owned());
+        self.heard.recv().await.ok_or_else(gone)
     }
+
+    /// Asks whether the server is still there, which the connection would not notice otherwise. Answers how long it
+    /// took.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] where it does not answer in time.
+    pub(in crate::store) async fn ask(&self) -> Result<Duration, StoreError> {
+        let began = Instant::now();
+        match timeout(self.limit, self.client.batch_execute("")).await {
+            Ok(Ok(())) => Ok(began.elapsed()),
+            Ok(Err(error)) => Err(store_error(&error)),
+            Err(_) => Err(silent()),
+        }
+    }
+}
+
+fn silent() -> StoreError {
+    StoreError::Unavailable("it does not answer in time".to_owned())
 }
