@@ -39,10 +39,13 @@ pub(crate) struct Faults {
 }
 
 /// A file that was read: valid TOML.
-pub(crate) struct Document {
-    text: String,
+pub(crate) struct Document<'b> {
+    table: DeTable<'b>,
     base: usize,
 }
+
+/// A file that another includes, with what it holds; `None` where it cannot be read.
+pub(crate) type Included = (PathBuf, Option<Vec<u8>>);
 
 /// Why a file was not read.
 pub(crate) enum ReadError {
@@ -112,9 +115,9 @@ impl Faults {
 
 // === impl Document ===
 
-impl Document {
+impl<'b> Document<'b> {
     /// Takes a file's bytes. `None` where it is not TOML; why is among the faults then.
-    pub(crate) fn new(path: &Path, bytes: &[u8], schemas: &Schemas, faults: &mut Faults) -> Option<Self> {
+    pub(crate) fn new(path: &Path, bytes: &'b [u8], schemas: &Schemas, faults: &mut Faults) -> Option<Self> {
         let text = match std::str::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => {
@@ -140,13 +143,16 @@ impl Document {
         }
         let masked = secret::mask(text, table.get_ref(), schemas, &mut faults.secrets);
         let base = faults.add_source(path, masked);
-        Some(Self { text: text.to_owned(), base })
+        Some(Self { table: rebase_table(table.into_inner(), base), base })
     }
 
     /// Its tables, with places among those of all files.
-    pub(crate) fn table(&self) -> DeTable<'_> {
-        let (table, _) = DeTable::parse_recoverable(&self.text);
-        rebase_table(table.into_inner(), self.base)
+    pub(crate) fn table(&self) -> &DeTable<'b> {
+        &self.table
+    }
+
+    pub(crate) fn into_table(self) -> DeTable<'b> {
+        self.table
     }
 
     /// Where it begins.
@@ -204,20 +210,14 @@ pub(crate) fn too_large(path: &Path, faults: &mut Faults) {
     faults.error("file-too-large", base..base, format!("the file {}", ReadError::TooLarge));
 }
 
-/// Reads what a pipeline file includes: files beside it. They are watched even where they are missing.
-pub(crate) fn read_included(
-    path: &Path,
-    table: &DeTable<'_>,
-    schemas: &Schemas,
-    faults: &mut Faults,
-    watched: &mut Vec<(PathBuf, Vec<u8>)>,
-) -> Vec<Document> {
+/// Reads what a pipeline file includes: files beside it.
+pub(crate) fn read_included(path: &Path, table: &DeTable<'_>, faults: &mut Faults) -> Vec<Included> {
     let Some(include) = table.get("include") else { return Vec::new() };
     let Some(names) = include.get_ref().as_array() else {
         faults.error("wrong-type", include.span(), "`include` is a list of file names");
         return Vec::new();
     };
-    let mut documents = Vec::new();
+    let mut files: Vec<Included> = Vec::new();
     for name in names.iter() {
         let Some(file) = name.get_ref().as_str() else {
             faults.error("wrong-type", name.span(), "`include` is a list of file names");
@@ -232,22 +232,17 @@ pub(crate) fn read_included(
             continue;
         }
         let included = path.with_file_name(file);
-        if included == path || watched.iter().any(|(known, _)| *known == included) {
+        if included == path || files.iter().any(|(known, _)| *known == included) {
             faults.error("include", name.span(), format!("`{file}` is included already"));
             continue;
         }
-        match read(&included) {
-            Ok(bytes) => {
-                documents.extend(Document::new(&included, &bytes, schemas, faults));
-                watched.push((included, bytes));
-            }
-            Err(error) => {
-                faults.error(error.code(), name.span(), format!("`{file}` {error}"));
-                watched.push((included, Vec::new()));
-            }
+        let bytes = read(&included);
+        if let Err(error) = &bytes {
+            faults.error(error.code(), name.span(), format!("`{file}` {error}"));
         }
+        files.push((included, bytes.ok()));
     }
-    documents
+    files
 }
 
 fn rebase_table(table: DeTable<'_>, base: usize) -> DeTable<'_> {

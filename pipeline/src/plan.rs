@@ -30,6 +30,7 @@ use crate::{
     secret::Secrets,
 };
 
+pub(crate) use self::lower::plan_file;
 pub use self::lower::{plan, plan_bytes};
 pub(crate) use self::{
     reach::Reached,

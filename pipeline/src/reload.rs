@@ -13,7 +13,8 @@ use crate::{
     fingerprint::Fingerprint,
     host::Host,
     outcome::{Applied, Attempt, Outcome, Trigger},
-    plan::{Planned, plan},
+    plan::{Planned, plan_file},
+    schema::Schemas,
     snapshot::Snapshot,
     state::States,
 };
@@ -26,6 +27,7 @@ pub(crate) struct Loader {
     path: Box<Path>,
     host: Host,
     specs: Vec<RouteSpec>,
+    schemas: Schemas,
     alive: Arc<watch::Sender<usize>>,
 }
 
@@ -52,7 +54,8 @@ pub(crate) struct Candidate {
 impl Loader {
     pub(crate) fn new(path: &Path, host: Host) -> Self {
         let specs = host.routes.iter().map(|(spec, _)| spec.clone()).collect();
-        Self { path: path.into(), host, specs, alive: Arc::new(watch::Sender::new(0)) }
+        let schemas = Schemas::new(&host.registry);
+        Self { path: path.into(), host, specs, schemas, alive: Arc::new(watch::Sender::new(0)) }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -85,7 +88,8 @@ impl Loader {
     }
 
     fn plan(&self) -> Planned {
-        plan(&self.path, &self.host.registry, &self.specs, &self.host.variables)
+        let Host { registry, variables, .. } = &self.host;
+        plan_file(&self.path, &self.schemas, registry, &self.specs, variables)
     }
 
     /// The settings of the host that need a restart.

@@ -96,7 +96,10 @@ pub(crate) fn looks_secret(key: &str) -> bool {
 fn is_slip(word: &str, known: &str) -> bool {
     const SHORTEST: usize = 5;
     let lengths = (SHORTEST.max(known.len() - 1), known.len() + 1);
-    (lengths.0..=lengths.1).contains(&word.len()) && strsim::damerau_levenshtein(word, known) == 1
+    // One slip changes the beginning or the end, never both: most words need no closer look.
+    let (word_bytes, known_bytes) = (word.as_bytes(), known.as_bytes());
+    let close = word_bytes.first() == known_bytes.first() || word_bytes.last() == known_bytes.last();
+    close && (lengths.0..=lengths.1).contains(&word.len()) && strsim::damerau_levenshtein(word, known) == 1
 }
 
 fn is_key(word: &str) -> bool {

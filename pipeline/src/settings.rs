@@ -100,7 +100,7 @@ fn read<T: DeserializeOwned + JsonSchema>(
     let known = names(&schemas);
     let overrides = overrides(environment, &known, faults);
     let table = || {
-        let mut table = document.table();
+        let mut table = document.table().clone();
         overrides.iter().for_each(|value| put(&mut table, value));
         table
     };

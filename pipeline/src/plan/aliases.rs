@@ -6,7 +6,7 @@ use toml::{Spanned, de::DeValue};
 
 use super::{
     PlannedAlias,
-    lower::{Lowering, Merged},
+    lower::{Handler, Lowering, Merged},
 };
 use crate::{
     diagnostic::{Diagnostic, did_you_mean},
@@ -101,12 +101,11 @@ fn check_target(
     lowering: &Lowering<'_>,
     faults: &mut Faults,
 ) {
-    let reaches = |path: &str| {
-        let handler = Pattern::of_handler(path);
+    let reaches = |handler: &Pattern| {
         // What stands for all below a path reaches whatever handlers are there.
-        handler.covers(pattern) || (pattern.ends_in_catch_all() && pattern.covers(&handler))
+        handler.covers(pattern) || (pattern.ends_in_catch_all() && pattern.covers(handler))
     };
-    if !lowering.specs.iter().any(|spec| reaches(spec.path)) {
+    if !lowering.handlers.iter().any(|handler| reaches(&handler.pattern)) {
         let location = faults.at(span.clone());
         let fault = Diagnostic::error("alias-target", &location, format!("`{to}` reaches no handler route"));
         faults.push(fault.help_if(did_you_mean(to, lowering.specs.iter().map(|spec| spec.path))));
@@ -122,11 +121,10 @@ fn check_shadows(
     lowering: &Lowering<'_>,
     faults: &mut Faults,
 ) {
-    let shadowed = lowering.specs.iter().find(|spec| {
-        let handler = Pattern::of_handler(spec.path);
-        if handler.ends_in_catch_all() { pattern.covers(&handler) } else { pattern.overlaps(&handler) }
+    let shadowed = lowering.handlers.iter().find(|Handler { pattern: handler, .. }| {
+        if handler.ends_in_catch_all() { pattern.covers(handler) } else { pattern.overlaps(handler) }
     });
-    if let Some(spec) = shadowed {
+    if let Some(Handler { spec, .. }) = shadowed {
         let location = faults.at(span.clone());
         let message =
             format!("the alias `{from}` would take requests from the handler route `{}`", spec.path);

@@ -19,6 +19,7 @@ use crate::{
     diagnostic::{Diagnostic, Report, did_you_mean},
     document::{self, Document, Faults},
     fields::{self, listed},
+    pattern::Pattern,
     proof,
     schema::{Schemas, file_schema},
     value::{Resolved, Resolver},
@@ -45,7 +46,14 @@ pub(super) struct Lowering<'c> {
     pub(super) registry: &'c Registry,
     pub(super) schemas: &'c Schemas,
     pub(super) specs: &'c [RouteSpec],
+    pub(super) handlers: &'c [Handler<'c>],
     pub(super) resolved: &'c Resolved,
+}
+
+/// A handler route, and what its path covers.
+pub(super) struct Handler<'c> {
+    pub(super) spec: &'c RouteSpec,
+    pub(super) pattern: Pattern,
 }
 
 const TABLES: [&str; 8] =
@@ -55,9 +63,20 @@ const TABLES: [&str; 8] =
 ///
 /// `routes` are the handler routes by route id.
 pub fn plan(path: &Path, registry: &Registry, routes: &[RouteSpec], variables: &Variables) -> Planned {
+    plan_file(path, &Schemas::new(registry), registry, routes, variables)
+}
+
+/// As [`plan`], with the registry's schemas made before.
+pub(crate) fn plan_file(
+    path: &Path,
+    schemas: &Schemas,
+    registry: &Registry,
+    routes: &[RouteSpec],
+    variables: &Variables,
+) -> Planned {
     let mut faults = Faults::default();
     match document::read_main(path, &mut faults) {
-        Some(bytes) => plan_bytes(path, &bytes, registry, routes, variables),
+        Some(bytes) => plan_text(path, &bytes, schemas, registry, routes, variables),
         None => Planned {
             plan: None,
             report: Report::from(faults.finish().0),
@@ -75,23 +94,41 @@ pub fn plan_bytes(
     routes: &[RouteSpec],
     variables: &Variables,
 ) -> Planned {
-    let schemas = Schemas::new(registry);
+    plan_text(path, bytes, &Schemas::new(registry), registry, routes, variables)
+}
+
+fn plan_text(
+    path: &Path,
+    bytes: &[u8],
+    schemas: &Schemas,
+    registry: &Registry,
+    routes: &[RouteSpec],
+    variables: &Variables,
+) -> Planned {
     let mut faults = Faults::default();
     let mut files = vec![(path.to_owned(), bytes.to_owned())];
     let mut resolved = Resolved::default();
     let mut plan = None;
     if bytes.len() as u64 > document::LARGEST {
         document::too_large(path, &mut faults);
-    } else if let Some(main) = Document::new(path, bytes, &schemas, &mut faults) {
-        let mut documents = document::read_included(path, &main.table(), &schemas, &mut faults, &mut files);
-        documents.insert(0, main);
+    } else if let Some(main) = Document::new(path, bytes, schemas, &mut faults) {
+        let included = document::read_included(path, main.table(), &mut faults);
+        let mut documents = vec![main];
+        for (path, bytes) in &included {
+            let bytes = bytes.as_deref();
+            documents.extend(bytes.and_then(|bytes| Document::new(path, bytes, schemas, &mut faults)));
+        }
         // Where an included file could not be read, what is missing here may stand there.
         if faults.len() == 0 {
             let folder = path.parent().unwrap_or(Path::new(""));
-            resolved = resolve(&documents, &schemas, variables, folder, &mut faults);
-            let lowering = Lowering { registry, schemas: &schemas, specs: routes, resolved: &resolved };
-            plan = lower(&documents, &lowering, &mut faults);
+            resolved = resolve(&documents, schemas, variables, folder, &mut faults);
+            let handlers: Vec<_> = routes.iter().map(Handler::new).collect();
+            let lowering =
+                Lowering { registry, schemas, specs: routes, handlers: &handlers, resolved: &resolved };
+            plan = lower(documents, &lowering, &mut faults);
         }
+        // What is missing is watched too.
+        files.extend(included.into_iter().map(|(path, bytes)| (path, bytes.unwrap_or_default())));
     }
     finish(plan, faults, &files, &resolved)
 }
@@ -131,7 +168,7 @@ fn digest(files: &[(PathBuf, Vec<u8>)], resolved: &Resolved) -> String {
 }
 
 fn resolve(
-    documents: &[Document],
+    documents: &[Document<'_>],
     schemas: &Schemas,
     variables: &Variables,
     folder: &Path,
@@ -150,7 +187,9 @@ fn resolve(
     let settings = |layer: &str| kinds.get(layer).and_then(|kind| schemas.kind(kind));
     let file_schema = file_schema();
     let mut resolver = Resolver { schemas, variables, folder, faults, resolved: Resolved::default() };
-    for (key, value) in tables.iter().flatten().filter(|(key, _)| TABLES.contains(&key.get_ref().as_ref())) {
+    for (key, value) in
+        tables.iter().copied().flatten().filter(|(key, _)| TABLES.contains(&key.get_ref().as_ref()))
+    {
         let schema = schemas.property(&file_schema, key.get_ref());
         match (key.get_ref().as_ref(), value.get_ref()) {
             ("include", _) => {}
@@ -194,10 +233,10 @@ fn entry_values<'s>(
     }
 }
 
-fn lower(documents: &[Document], lowering: &Lowering<'_>, faults: &mut Faults) -> Option<Plan> {
-    let tables: Vec<_> =
-        documents.iter().map(|document| lowering.resolved.substitute(document.table())).collect();
+fn lower<'a>(documents: Vec<Document<'a>>, lowering: &'a Lowering<'_>, faults: &mut Faults) -> Option<Plan> {
     let start = documents.first().map(Document::start).unwrap_or_default();
+    let tables: Vec<_> =
+        documents.into_iter().map(|document| lowering.resolved.substitute(document.into_table())).collect();
     version(&tables, start.clone(), faults);
     let merged = Merged::new(&tables, faults);
     let mut layers = Layers::read(&merged, lowering, faults);
@@ -241,6 +280,14 @@ fn version(tables: &[DeTable<'_>], start: Range<usize>, faults: &mut Faults) {
                 }
             }
         }
+    }
+}
+
+// === impl Handler ===
+
+impl<'c> Handler<'c> {
+    fn new(spec: &'c RouteSpec) -> Self {
+        Self { spec, pattern: Pattern::of_handler(spec.path) }
     }
 }
 

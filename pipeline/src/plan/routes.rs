@@ -10,7 +10,7 @@ use super::{
     PlannedRoute, Step,
     chains::{Chain, Chains, Mention},
     layers::Layers,
-    lower::{Lowering, Merged},
+    lower::{Handler, Lowering, Merged},
 };
 use crate::{
     diagnostic::{Diagnostic, Location, did_you_mean},
@@ -52,7 +52,7 @@ pub(super) fn read<'t, 'a>(
     for value in &merged.routes {
         entries.extend(read_entry(value, chains, layers, lowering, faults));
     }
-    let routes = cover(&entries, lowering.specs, start.clone(), faults);
+    let routes = cover(&entries, lowering.handlers, start.clone(), faults);
     let fallback = match merged.fallback {
         Some(value) => Fields::of(value, "the fallback", &["chain", "override"], faults).map(|fields| {
             let location = faults.at(value.span());
@@ -208,7 +208,7 @@ fn run<'t, 'a>(
 /// Finds for each handler route the most specific entry.
 fn cover(
     entries: &[Entry],
-    specs: &[RouteSpec],
+    handlers: &[Handler<'_>],
     start: Range<usize>,
     faults: &mut Faults,
 ) -> Vec<Option<PlannedRoute>> {
@@ -216,11 +216,12 @@ fn cover(
     let mut winning = BTreeSet::new();
     let mut ties: Vec<(usize, usize, Vec<String>)> = Vec::new();
     let mut uncovered = Vec::new();
-    let routes = specs
+    let routes = handlers
         .iter()
-        .map(|spec| {
+        .map(|handler| {
+            let spec = handler.spec;
             let mut candidates: Vec<_> =
-                entries.iter().enumerate().filter(|(_, entry)| entry.covers(spec)).collect();
+                entries.iter().enumerate().filter(|(_, entry)| entry.covers(handler)).collect();
             covering.extend(candidates.iter().map(|(index, _)| *index));
             candidates.sort_by(|(_, one), (_, other)| other.specificity(one));
             let mut best = candidates.iter();
@@ -242,7 +243,7 @@ fn cover(
             Some(entry.runs.clone())
         })
         .collect();
-    report_entries(entries, &covering, &winning, specs, faults);
+    report_entries(entries, &covering, &winning, handlers, faults);
     report_ties(entries, ties, faults);
     // An entry whose path is at fault may be the one that was meant.
     if entries.iter().all(|entry| entry.pattern.is_some()) {
@@ -255,7 +256,7 @@ fn report_entries(
     entries: &[Entry],
     covering: &BTreeSet<usize>,
     winning: &BTreeSet<usize>,
-    specs: &[RouteSpec],
+    handlers: &[Handler<'_>],
     faults: &mut Faults,
 ) {
     for (index, entry) in entries.iter().enumerate() {
@@ -269,7 +270,7 @@ fn report_entries(
             continue;
         }
         let message = format!("`{}` covers no handler route", entry.name());
-        faults.push(Diagnostic::error("covers-nothing", &location, message).help_if(entry.why(specs)));
+        faults.push(Diagnostic::error("covers-nothing", &location, message).help_if(entry.why(handlers)));
     }
 }
 
@@ -303,10 +304,9 @@ fn report_uncovered(uncovered: &[&RouteSpec], start: Range<usize>, faults: &mut 
 impl Entry {
     /// Whether it covers a route. One that may be left out takes an entry with exactly its path, so that a catch-all
     /// never opens it by accident.
-    fn covers(&self, spec: &RouteSpec) -> bool {
+    fn covers(&self, Handler { spec, pattern: handler }: &Handler<'_>) -> bool {
         let Some(pattern) = &self.pattern else { return false };
-        let handler = Pattern::of_handler(spec.path);
-        let path = if spec.optional { *pattern == handler } else { pattern.covers(&handler) };
+        let path = if spec.optional { pattern == handler } else { pattern.covers(handler) };
         path && self.methods.as_ref().is_none_or(|methods| methods.contains(&spec.method))
     }
 
@@ -335,23 +335,21 @@ impl Entry {
     }
 
     /// Why it covers nothing, or which path was meant.
-    fn why(&self, specs: &[RouteSpec]) -> Option<String> {
+    fn why(&self, handlers: &[Handler<'_>]) -> Option<String> {
         let pattern = self.pattern.as_ref()?;
-        let below = |spec: &&RouteSpec| pattern.covers(&Pattern::of_handler(spec.path));
-        if let Some(spec) = specs
-            .iter()
-            .filter(below)
-            .find(|spec| spec.optional && Pattern::of_handler(spec.path) != *pattern)
+        let below = || handlers.iter().filter(|handler| pattern.covers(&handler.pattern));
+        if let Some(Handler { spec, .. }) =
+            below().find(|handler| handler.spec.optional && handler.pattern != *pattern)
             && self.methods.as_ref().is_none_or(|methods| methods.contains(&spec.method))
         {
             return Some(format!("`{}` is optional: it takes an entry with exactly this path", spec.path));
         }
-        let answered: BTreeSet<_> = specs.iter().filter(below).map(|spec| spec.method.as_str()).collect();
+        let answered: BTreeSet<_> = below().map(|handler| handler.spec.method.as_str()).collect();
         if !answered.is_empty() {
             let answered: Vec<_> = answered.into_iter().collect();
             return Some(format!("the handlers there answer {}", listed(&answered)));
         }
-        did_you_mean(&self.path, specs.iter().map(|spec| spec.path))
+        did_you_mean(&self.path, handlers.iter().map(|handler| handler.spec.path))
     }
 }
 
