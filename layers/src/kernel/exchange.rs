@@ -332,10 +332,23 @@ impl RequestId {
 
     /// The id's text.
     pub fn as_str(&self) -> &str {
-        self.bytes
-            .get(..usize::from(self.length))
-            .and_then(|bytes| str::from_utf8(bytes).ok())
-            .unwrap_or_default()
+        str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    /// The id's text as bytes, which costs nothing.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.length)).unwrap_or_default()
+    }
+}
+
+/// An id of 32 hexadecimal digits.
+impl From<u128> for RequestId {
+    fn from(number: u128) -> Self {
+        let mut bytes = [0; Self::MAX];
+        for (digits, byte) in bytes.as_chunks_mut::<2>().0.iter_mut().zip(number.to_be_bytes()) {
+            *digits = [byte >> 4, byte & 0xf].map(|digit| digit + if digit < 10 { b'0' } else { b'a' - 10 });
+        }
+        Self { bytes, length: 32 }
     }
 }
 

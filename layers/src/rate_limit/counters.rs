@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    hash::{BuildHasher, Hash, RandomState},
+    hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
@@ -16,9 +16,16 @@ const SHARDS: usize = 16;
 pub(super) struct Counters {
     /// Keyed at random for each process, so that nobody can choose keys that collide.
     hasher: RandomState,
-    shards: [Mutex<HashMap<u64, Counter>>; SHARDS],
+    shards: [Mutex<CounterMap>; SHARDS],
     clock: Clock,
 }
+
+/// Counters by the hashes of their keys.
+type CounterMap = HashMap<u64, Counter, BuildHasherDefault<Hashed>>;
+
+/// A hash as it is: it need not be hashed again.
+#[derive(Default)]
+struct Hashed(u64);
 
 /// What a limit says of a request, and of whom.
 #[derive(Clone, Copy, Debug)]
@@ -78,9 +85,10 @@ impl Counters {
         }
     }
 
-    fn shard(&self, hash: u64) -> MutexGuard<'_, HashMap<u64, Counter>> {
+    fn shard(&self, hash: u64) -> MutexGuard<'_, CounterMap> {
         let [first, others @ ..] = &self.shards;
-        let shard = usize::try_from(hash % SHARDS as u64).unwrap_or_default();
+        // By other bits than those that a map takes, which are the lowest and the highest.
+        let shard = usize::try_from((hash >> 32) % SHARDS as u64).unwrap_or_default();
         let shard = shard.checked_sub(1).and_then(|index| others.get(index)).unwrap_or(first);
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -92,9 +100,25 @@ impl Counters {
     }
 }
 
+// === impl Hashed ===
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0 << 8 | u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
 /// Lets go of keys where there are too many: those that are over, and then those seen longest ago until an eighth of the
 /// room is free. So the work is done once in many new keys, however fast they come.
-fn make_room(counters: &mut HashMap<u64, Counter>, most: usize, quota: &Quota, now: u64) {
+fn make_room(counters: &mut CounterMap, most: usize, quota: &Quota, now: u64) {
     if counters.len() < most {
         return;
     }
@@ -163,14 +187,14 @@ mod tests {
     #[test]
     fn room_is_made_for_many_keys_at_once() {
         let quota = Quota { requests: 1, window: 1_000, block_for: 0 };
-        let mut full: HashMap<u64, Counter> = (0..800).map(|key| (key, Counter::new(1_000 + key))).collect();
+        let mut full: CounterMap = (0..800).map(|key| (key, Counter::new(1_000 + key))).collect();
         full.insert(800, Counter::new(0));
         make_room(&mut full, 801, &quota, 1_500);
         assert_eq!(full.len(), 700, "though one of them was over");
         assert!(full.contains_key(&799) && !full.contains_key(&99));
         make_room(&mut full, 80, &quota, 1_500);
         assert_eq!(full.len(), 70, "a smaller bound holds from the next key on");
-        let mut one = HashMap::from([(1, Counter::new(1_500))]);
+        let mut one = CounterMap::from_iter([(1, Counter::new(1_500))]);
         make_room(&mut one, 1, &quota, 1_500);
         assert_eq!(one.len(), 0);
     }

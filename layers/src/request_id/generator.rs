@@ -29,15 +29,9 @@ impl Generator {
         Self { high: RandomState::new(), low: RandomState::new() }
     }
 
-    pub(super) fn generate(&self) -> Option<RequestId> {
+    pub(super) fn generate(&self) -> RequestId {
         let number = next_number();
-        let bits = u128::from(self.high.hash_one(number)) << 64 | u128::from(self.low.hash_one(number));
-        let mut digits = [0; 32];
-        for (place, digit) in digits.iter_mut().rev().enumerate() {
-            let nibble = (bits >> (4 * place)) as u8 & 0xf;
-            *digit = if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
-        }
-        RequestId::parse(&digits)
+        RequestId::from(u128::from(self.high.hash_one(number)) << 64 | u128::from(self.low.hash_one(number)))
     }
 }
 
@@ -66,7 +60,7 @@ mod tests {
             .map(|_| {
                 let generator = generator.clone();
                 thread::spawn(move || {
-                    (0..5_000).map(|_| generator.generate().unwrap().to_string()).collect::<Vec<_>>()
+                    (0..5_000).map(|_| generator.generate().to_string()).collect::<Vec<_>>()
                 })
             })
             .collect();
@@ -79,7 +73,7 @@ mod tests {
     fn neighbouring_ids_and_other_generators_have_nothing_in_common() {
         let (one, other) = (Generator::new(), Generator::new());
         let ids: Vec<u128> = [one.generate(), one.generate(), other.generate()]
-            .map(|id| u128::from_str_radix(id.unwrap().as_str(), 16).unwrap())
+            .map(|id| u128::from_str_radix(id.as_str(), 16).unwrap())
             .into();
         for (a, b) in [(0, 1), (1, 2), (0, 2)] {
             // Of 128 random bits 64 differ; fewer than 20 is a chance of less than 1 in 10^15.

@@ -62,9 +62,8 @@ impl Hook for RequestIds {
     type State = ();
 
     fn on_request(&self, head: &mut RequestHead) -> Flow<()> {
-        if head.exchange().request_id().is_none()
-            && let Some(id) = self.forwarded(head).or_else(|| self.generator.generate())
-        {
+        if head.exchange().request_id().is_none() {
+            let id = self.forwarded(head).unwrap_or_else(|| self.generator.generate());
             head.exchange().set_request_id(id);
         }
         Flow::Continue(())

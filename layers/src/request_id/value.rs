@@ -15,7 +15,7 @@ thread_local! {
 /// The id as a header's value, cut from a buffer of this thread's. When the values of a buffer are all written it is
 /// used again, so that usually nothing is allocated.
 pub(super) fn header_value(id: &RequestId) -> Option<HeaderValue> {
-    let text = id.as_str().as_bytes();
+    let text = id.as_bytes();
     let bytes = BUFFER
         .try_with(|buffer| {
             let mut buffer = buffer.borrow_mut();
