@@ -88,7 +88,7 @@ pub(crate) struct Murmur3 {
 }
 
 impl Murmur3 {
-    fn chain(mut self, bytes: &[u8]) -> Self {
+    pub(crate) fn chain(mut self, bytes: &[u8]) -> Self {
         for byte in bytes {
             self.rest |= u32::from(*byte) << (8 * (self.length % 4));
             self.length = self.length.wrapping_add(1);
@@ -101,7 +101,7 @@ impl Murmur3 {
         self
     }
 
-    fn finish(self) -> u32 {
+    pub(crate) fn finish(self) -> u32 {
         let mut hash = self.hash ^ scramble(self.rest) ^ self.length;
         hash = (hash ^ (hash >> 16)).wrapping_mul(0x85eb_ca6b);
         hash = (hash ^ (hash >> 13)).wrapping_mul(0xc2b2_ae35);

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::attributes::AttributeTable;
 use crate::instant::{self, Nanoseconds};
+use crate::resolved::Resolved;
 use crate::{NOW, TARGETING_KEY, pointer};
 
 /// The context of an evaluation, borrowed from the parsed body of a request.
@@ -123,27 +124,26 @@ impl<'b> Context<'b> {
     }
 
     /// The attributes a table has slots for.
-    pub(crate) fn resolve(&self, table: &AttributeTable) -> Box<[Option<&Value>]> {
-        let mut slots = vec![None; table.len()];
+    pub(crate) fn resolve(&self, table: &AttributeTable) -> Resolved<'_> {
+        let mut resolved = Resolved::new(table.len());
         let sent = [self.nested, self.top].into_iter().flatten();
         if sent.clone().map(Map::len).sum::<usize>() < table.len() {
             let names = sent.flat_map(Map::keys).map(String::as_str).chain([TARGETING_KEY, NOW, USER_ID]);
             for name in names {
-                if let Some(place) = table.slot(name).and_then(|slot| slots.get_mut(slot)) {
-                    *place = self.get(name);
+                if let Some(slot) = table.slot(name).filter(|slot| resolved.get(*slot).is_none()) {
+                    resolved.set(slot, self.get(name));
                 }
             }
         } else {
-            for (place, name) in slots.iter_mut().zip(table.names()) {
-                *place = self.get(name);
+            for (slot, name) in table.names().enumerate() {
+                resolved.set(slot, self.get(name));
             }
         }
         for (slot, steps) in table.pointers() {
-            if let (Some(place), Some((first, rest))) = (slots.get_mut(slot), steps.split_first()) {
-                *place = self.get(first).and_then(|start| pointer::follow(rest, start));
-            }
+            let start = steps.split_first().and_then(|(first, rest)| Some((self.get(first)?, rest)));
+            resolved.set(slot, start.and_then(|(start, rest)| pointer::follow(rest, start)));
         }
-        slots.into_boxed_slice()
+        resolved
     }
 
     /// The attribute of a literal name, unless it is null.

@@ -4,8 +4,6 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use serde_json::Value;
-
 use crate::attributes::Slot;
 use crate::buckets::{Drawer, Purpose};
 use crate::compile::{CompiledBucket, CompiledFlag, CompiledPrerequisite, CompiledRule, CompiledSegment};
@@ -15,6 +13,7 @@ use crate::environment::Environment;
 use crate::instant::Nanoseconds;
 use crate::limits::WHOLE;
 use crate::reason::{ErrorCode, Reason};
+use crate::resolved::Resolved;
 use crate::subject::Identity;
 use crate::trace::{Observer, Recorder, StepKind, Trace};
 
@@ -47,7 +46,7 @@ pub struct MatchedRule<'e> {
 #[derive(Debug)]
 pub struct Evaluator<'e, 'c> {
     environment: &'e Environment,
-    attributes: Box<[Option<&'c Value>]>,
+    attributes: Resolved<'c>,
     context: &'c Context<'c>,
     now: Nanoseconds,
     answers: RefCell<HashMap<Place, Outcome>>,
@@ -292,9 +291,12 @@ impl<'e, 'c> Evaluator<'e, 'c> {
             }
             Node::Bucket(bucket) => self.is_in_bucket(bucket, observer),
             Node::Leaf { attribute, op, matcher } => {
-                let seen = self.attributes.get(*attribute).copied().flatten();
-                let step =
-                    || StepKind::Leaf { attribute: self.name(*attribute), op: *op, seen: seen.cloned() };
+                let seen = self.attributes.get(*attribute);
+                let step = || StepKind::Leaf {
+                    attribute: self.name(*attribute),
+                    op: *op,
+                    seen: seen.map(|attribute| attribute.value.clone()),
+                };
                 observer.step(step, matcher.matches(seen, self.now))
             }
         }
@@ -355,7 +357,7 @@ impl<'e, 'c> Evaluator<'e, 'c> {
     }
 
     fn identity(&self, slot: Slot) -> Option<Identity<'c>> {
-        self.attributes.get(slot).copied().flatten().and_then(Identity::of)
+        self.attributes.get(slot).and_then(|attribute| Identity::of(attribute.value))
     }
 
     fn name(&self, slot: Slot) -> String {

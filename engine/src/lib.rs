@@ -50,6 +50,7 @@ mod pointer;
 mod read;
 mod reason;
 mod references;
+mod resolved;
 mod subject;
 pub mod trace;
 mod version;

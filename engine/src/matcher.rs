@@ -13,6 +13,7 @@ use self::members::Members;
 use crate::instant::{self, Nanoseconds};
 use crate::model::Cast;
 use crate::number::Number;
+use crate::resolved::Attribute;
 use crate::subject::{Subject, fold};
 use crate::version::{Version, VersionPattern, VersionRange};
 
@@ -99,26 +100,27 @@ enum JsonType {
 
 impl Matcher {
     /// Whether the attribute matches; `None` is an attribute that is missing.
-    pub(crate) fn matches(&self, attribute: Option<&Value>, now: Nanoseconds) -> bool {
-        let Some(value) = attribute.filter(|value| !value.is_null()) else {
+    pub(crate) fn matches(&self, attribute: Option<&Attribute<'_>>, now: Nanoseconds) -> bool {
+        let Some(attribute) = attribute.filter(|attribute| !attribute.value.is_null()) else {
             return matches!(self.test, Test::IsNotSet);
         };
+        let value = attribute.value;
         match &self.test {
             Test::Never | Test::IsNotSet => false,
             Test::IsSet => true,
             Test::IsType(types) => types.iter().any(|wanted| wanted.is_of(value)),
-            Test::Equal { members, wanted } => self.equals(members, value, *wanted),
+            Test::Equal { members, wanted } => self.equals(members, attribute, *wanted),
             Test::Elements { members, quantity } => {
                 value.as_array().is_some_and(|elements| self.has(members, elements, *quantity))
             }
             Test::Size(sizes) => value.as_array().is_some_and(|elements| sizes.contains(&elements.len())),
             Test::Scalar { test, every_element } => {
-                let holds =
-                    |value| Subject::of(value, self.cast).is_some_and(|subject| test.holds(&subject, now));
+                let holds = |subject: &Subject<'_>| test.holds(subject, now);
+                let each = |element| self.converted(element, holds).unwrap_or_default();
                 match value {
-                    Value::Array(elements) if *every_element => elements.iter().all(holds),
-                    Value::Array(elements) => elements.iter().any(holds),
-                    scalar => holds(scalar),
+                    Value::Array(elements) if *every_element => elements.iter().all(each),
+                    Value::Array(elements) => elements.iter().any(each),
+                    _ => self.whole(attribute, holds).unwrap_or_default(),
                 }
             }
         }
@@ -130,21 +132,34 @@ impl Matcher {
     }
 
     /// `eq`, or where not `wanted` `neq`: of an array, itself or one of its elements may be equal.
-    fn equals(&self, members: &Members, value: &Value, wanted: bool) -> bool {
-        let holds = |value| Subject::of(value, self.cast).map(|subject| members.contain(&subject) == wanted);
-        match value {
+    fn equals(&self, members: &Members, attribute: &Attribute<'_>, wanted: bool) -> bool {
+        let holds = |subject: &Subject<'_>| members.contain(subject) == wanted;
+        let whole = self.whole(attribute, holds);
+        match attribute.value {
             Value::Array(elements) => {
                 // An array cannot be converted, so with `as` only its elements count.
-                let whole = holds(value);
-                let mut each = elements.iter().map(|element| holds(element).unwrap_or_default());
+                let mut each =
+                    elements.iter().map(|element| self.converted(element, holds).unwrap_or_default());
                 if wanted {
                     whole.unwrap_or_default() || each.any(|it| it)
                 } else {
                     whole.unwrap_or(true) && each.all(|it| it)
                 }
             }
-            scalar => holds(scalar).unwrap_or_default(),
+            _ => whole.unwrap_or_default(),
         }
+    }
+
+    /// Tests an attribute as a whole; `None` where it cannot be converted.
+    fn whole(&self, attribute: &Attribute<'_>, test: impl Fn(&Subject<'_>) -> bool) -> Option<bool> {
+        match self.cast {
+            None => attribute.subject.as_ref().map(test),
+            Some(_) => self.converted(attribute.value, test),
+        }
+    }
+
+    fn converted(&self, value: &Value, test: impl Fn(&Subject<'_>) -> bool) -> Option<bool> {
+        Subject::of(value, self.cast).as_ref().map(test)
     }
 
     fn has(&self, members: &Members, elements: &[Value], quantity: Quantity) -> bool {
@@ -163,18 +178,18 @@ impl ScalarTest {
     fn holds(&self, subject: &Subject<'_>, now: Nanoseconds) -> bool {
         match (self, subject) {
             (Self::Text { place, needles, ignore_case }, Subject::Text(text)) => {
-                let text = if *ignore_case { fold(text) } else { text.as_ref().into() };
+                let text = if *ignore_case { fold(text.as_str()) } else { text.as_str().into() };
                 needles.iter().any(|needle| place.has(&text, needle))
             }
             (Self::Pattern(patterns), Subject::Text(text)) => {
-                patterns.iter().any(|pattern| pattern.is_match(text))
+                patterns.iter().any(|pattern| pattern.is_match(text.as_str()))
             }
             (Self::Order { wanted, numbers, .. }, Subject::Number(number)) => {
                 numbers.iter().any(|value| wanted.is(number.cmp(value)))
             }
             (Self::Order { wanted, texts, .. }, Subject::Text(text)) => {
                 // UTF-8 sorts by code point.
-                texts.iter().any(|value| wanted.is(text.as_ref().cmp(value)))
+                texts.iter().any(|value| wanted.is(text.as_str().cmp(value)))
             }
             (Self::Between(low, high), Subject::Number(number)) => (low..=high).contains(&number),
             (Self::Modulo { divisor, remainder }, Subject::Number(number)) => {
@@ -187,16 +202,14 @@ impl ScalarTest {
                 ages.iter()
                     .any(|age| if *older { time < now - age } else { (now - age..=now).contains(&time) })
             }),
-            (Self::Network(networks), Subject::Text(text)) => compile::address(text)
+            (Self::Network(networks), Subject::Text(text)) => compile::address(text.as_str())
                 .is_some_and(|address| networks.iter().any(|network| network.contains(&address))),
-            (test, Subject::Text(text)) => {
-                Version::parse(text).is_some_and(|version| test.version_holds(&version))
-            }
+            (test, Subject::Text(text)) => text.version().is_some_and(|version| test.version_holds(version)),
             _ => false,
         }
     }
 
-    fn version_holds(&self, version: &Version<&str>) -> bool {
+    fn version_holds(&self, version: &Version<Box<str>>) -> bool {
         match self {
             Self::Version { wanted, versions } => {
                 versions.iter().any(|value| wanted.is(version.precedence(value)))
@@ -211,7 +224,7 @@ impl ScalarTest {
 
 fn time_of(subject: &Subject<'_>) -> Option<Nanoseconds> {
     match subject {
-        Subject::Text(text) => instant::of_text(text),
+        Subject::Text(text) => instant::of_text(text.as_str()),
         Subject::Number(number) => instant::of_number(*number),
         _ => None,
     }

@@ -44,6 +44,17 @@ impl Number {
         }
     }
 
+    /// For a comparison with a float. That is either not whole, then below 2^53 where integers convert exactly
+    /// (and larger ones stay larger); or from 2^100 up, above all integers that come from anywhere but a float.
+    #[cold]
+    #[expect(clippy::cast_precision_loss, reason = "see above")]
+    fn float(self) -> f64 {
+        match self {
+            Self::Integer(integer) => integer as f64,
+            Self::Float(float) => float,
+        }
+    }
+
     /// Whether it has no fraction.
     pub(crate) fn is_whole(self) -> bool {
         match self {
@@ -55,16 +66,10 @@ impl Number {
 
 impl Ord for Number {
     fn cmp(&self, other: &Self) -> Ordering {
-        // A float is either not whole, then below 2^53 where integers convert exactly (and larger ones stay
-        // larger); or from 2^100 up, above all integers that come from anywhere but a float.
-        #[expect(clippy::cast_precision_loss, reason = "see above")]
-        let ordering = match (self, other) {
-            (Self::Integer(one), Self::Integer(two)) => return one.cmp(two),
-            (Self::Integer(one), Self::Float(two)) => (*one as f64).partial_cmp(two),
-            (Self::Float(one), Self::Integer(two)) => one.partial_cmp(&(*two as f64)),
-            (Self::Float(one), Self::Float(two)) => one.partial_cmp(two),
-        };
-        ordering.unwrap_or(Ordering::Equal)
+        match (self, other) {
+            (Self::Integer(one), Self::Integer(two)) => one.cmp(two),
+            _ => self.float().partial_cmp(&other.float()).unwrap_or(Ordering::Equal),
+        }
     }
 }
 

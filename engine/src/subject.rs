@@ -1,12 +1,15 @@
 //! An attribute's value as tests and draws see it.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use crate::buckets::Murmur3;
 use crate::model::Cast;
 use crate::number::Number;
+use crate::version::Version;
 
 /// A value, converted where a leaf asks for it.
 #[derive(Debug)]
@@ -14,9 +17,17 @@ pub(crate) enum Subject<'v> {
     Null,
     Boolean(bool),
     Number(Number),
-    Text(Cow<'v, str>),
+    Text(Text<'v>),
     /// An array or an object.
     Structure(&'v Value),
+}
+
+/// A text with what comparisons found out about it, which those of other flags ask again.
+#[derive(Debug)]
+pub(crate) struct Text<'v> {
+    text: Cow<'v, str>,
+    fingerprint: OnceCell<u32>,
+    version: OnceCell<Option<Version<Box<str>>>>,
 }
 
 impl<'v> Subject<'v> {
@@ -26,21 +37,48 @@ impl<'v> Subject<'v> {
             Value::Null => Self::Null,
             Value::Bool(boolean) => Self::Boolean(*boolean),
             Value::Number(number) => Self::Number(Number::of(number)?),
-            Value::String(text) => Self::Text(Cow::Borrowed(text)),
+            Value::String(text) => Self::Text(text.as_str().into()),
             Value::Array(_) | Value::Object(_) => Self::Structure(value),
         };
         match (cast, plain) {
             (None, plain)
             | (Some(Cast::String), plain @ Self::Text(_))
             | (Some(Cast::Number), plain @ Self::Number(_)) => Some(plain),
-            (Some(Cast::String), Self::Number(number)) => Some(Self::Text(Cow::Owned(number.to_string()))),
+            (Some(Cast::String), Self::Number(number)) => Some(Self::Text(number.to_string().into())),
             (Some(Cast::String), Self::Boolean(boolean)) => {
-                Some(Self::Text(Cow::Borrowed(if boolean { "true" } else { "false" })))
+                Some(Self::Text(if boolean { "true" } else { "false" }.into()))
             }
-            (Some(Cast::Number), Self::Text(text)) => Number::parse(&text).map(Self::Number),
+            (Some(Cast::Number), Self::Text(text)) => Number::parse(text.as_str()).map(Self::Number),
             (Some(_), _) => None,
         }
     }
+}
+
+impl Text<'_> {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The [`fingerprint`] of the text.
+    pub(crate) fn fingerprint(&self) -> u32 {
+        *self.fingerprint.get_or_init(|| fingerprint(&self.text))
+    }
+
+    /// The version that it is.
+    pub(crate) fn version(&self) -> Option<&Version<Box<str>>> {
+        self.version.get_or_init(|| Version::parse(&self.text).map(Version::into_owned)).as_ref()
+    }
+}
+
+impl<'v, T: Into<Cow<'v, str>>> From<T> for Text<'v> {
+    fn from(text: T) -> Self {
+        Self { text: text.into(), fingerprint: OnceCell::new(), version: OnceCell::new() }
+    }
+}
+
+/// A number that is the same for equal texts, and hardly ever for others.
+pub(crate) fn fingerprint(text: &str) -> u32 {
+    Murmur3::default().chain(text.as_bytes()).finish()
 }
 
 /// The text a value is drawn or targeted by: a string as it is, an integer in decimal.

@@ -81,7 +81,7 @@ impl VersionRange {
     }
 
     /// Pre-releases of the end are outside: `2.0.0-rc.1` is no `^1.2`.
-    pub(crate) fn contains(&self, version: &Version<&str>) -> bool {
+    pub(crate) fn contains<P: AsRef<str>>(&self, version: &Version<P>) -> bool {
         version.precedence(&self.low).is_ge() && version.core < self.end
     }
 }
@@ -106,7 +106,7 @@ impl VersionPattern {
     }
 
     /// A pre-release belongs to its core: `1.2.0-rc.1` is a `1.2.x`.
-    pub(crate) fn matches(&self, version: &Version<&str>) -> bool {
+    pub(crate) fn matches<P>(&self, version: &Version<P>) -> bool {
         version.core.iter().zip(self.core).take(self.parts).all(|(part, wanted)| *part == wanted)
     }
 }

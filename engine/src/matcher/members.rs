@@ -1,39 +1,45 @@
 use serde_json::Value;
 
 use crate::number::Number;
-use crate::subject::{Subject, canonical, fold};
+use crate::subject::{Subject, canonical, fingerprint, fold};
 
 /// A set of JSON values; membership is typed equality.
 #[derive(Debug)]
 pub(super) struct Members {
     /// Whether `texts` are folded and others are to be.
     ignore_case: bool,
-    /// Sorted, each once; so are the others.
+    /// The fingerprints of the texts. Sorted, each text once; so are the others.
+    fingerprints: Box<[u32]>,
     texts: Box<[Box<str>]>,
     numbers: Box<[Number]>,
-    booleans: Box<[bool]>,
-    /// Arrays and objects as canonical text.
-    structures: Box<[Box<str>]>,
+    /// Booleans, arrays and objects as canonical text.
+    others: Box<[Box<str>]>,
 }
 
 impl Members {
     pub(super) fn new(values: &[Value], ignore_case: bool) -> Self {
         let mut texts = Vec::new();
         let mut numbers = Vec::new();
-        let mut booleans = Vec::new();
-        let mut structures = Vec::new();
+        let mut others = Vec::new();
         for value in values {
             match value {
-                Value::String(text) if ignore_case => texts.push(fold(text).into()),
-                Value::String(text) => texts.push(text.as_str().into()),
+                Value::String(text) => {
+                    let text: Box<str> = if ignore_case { fold(text).into() } else { text.as_str().into() };
+                    texts.push((fingerprint(&text), text));
+                }
                 Value::Number(number) => numbers.extend(Number::of(number)),
-                Value::Bool(boolean) => booleans.push(*boolean),
                 Value::Null => {}
-                structure => structures.push(canonical(structure).into_boxed_str()),
+                other => others.push(canonical(other).into_boxed_str()),
             }
         }
-        let (texts, numbers) = (sorted(texts), sorted(numbers));
-        Self { ignore_case, texts, numbers, booleans: sorted(booleans), structures: sorted(structures) }
+        let (fingerprints, texts): (Vec<_>, Vec<_>) = sorted(texts).into_iter().unzip();
+        Self {
+            ignore_case,
+            fingerprints: fingerprints.into(),
+            texts: texts.into(),
+            numbers: sorted(numbers),
+            others: sorted(others),
+        }
     }
 
     pub(super) fn contain(&self, subject: &Subject<'_>) -> bool {
@@ -52,32 +58,41 @@ impl Members {
     }
 
     fn len(&self) -> usize {
-        self.texts.len() + self.numbers.len() + self.booleans.len() + self.structures.len()
+        self.texts.len() + self.numbers.len() + self.others.len()
     }
 
     /// Where the equal member is, counted through all kinds.
     fn position(&self, subject: &Subject<'_>) -> Option<usize> {
         let numbers_from = self.texts.len();
-        let booleans_from = numbers_from + self.numbers.len();
-        let structures_from = booleans_from + self.booleans.len();
+        let others_from = numbers_from + self.numbers.len();
+        let other = |text: &str| {
+            let place = self.others.binary_search_by(|member| member.as_ref().cmp(text)).ok();
+            place.map(|place| others_from + place)
+        };
         match subject {
-            Subject::Text(text) => {
-                let text = if self.ignore_case { fold(text) } else { text.as_ref().into() };
-                self.texts.binary_search_by(|member| member.as_ref().cmp(text.as_ref())).ok()
+            Subject::Text(text) if self.ignore_case => {
+                let text = fold(text.as_str());
+                self.text(&text, fingerprint(&text))
             }
+            Subject::Text(text) => self.text(text.as_str(), text.fingerprint()),
             Subject::Number(number) => {
                 self.numbers.binary_search(number).ok().map(|place| numbers_from + place)
             }
-            Subject::Boolean(boolean) => {
-                self.booleans.binary_search(boolean).ok().map(|place| booleans_from + place)
-            }
-            Subject::Structure(value) if !self.structures.is_empty() => {
-                let text = canonical(value);
-                let place = self.structures.binary_search_by(|member| member.as_ref().cmp(&text)).ok();
-                place.map(|place| structures_from + place)
-            }
+            Subject::Boolean(boolean) => other(if *boolean { "true" } else { "false" }),
+            Subject::Structure(value) if !self.others.is_empty() => other(&canonical(value)),
             Subject::Structure(_) | Subject::Null => None,
         }
+    }
+
+    fn text(&self, text: &str, fingerprint: u32) -> Option<usize> {
+        let mut place = self.fingerprints.partition_point(|known| *known < fingerprint);
+        while self.fingerprints.get(place) == Some(&fingerprint) {
+            if self.texts.get(place).is_some_and(|member| **member == *text) {
+                return Some(place);
+            }
+            place += 1;
+        }
+        None
     }
 }
 
@@ -85,4 +100,23 @@ fn sorted<T: Ord>(mut values: Vec<T>) -> Box<[T]> {
     values.sort_unstable();
     values.dedup();
     values.into_boxed_slice()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn texts_of_one_fingerprint_are_told_apart() {
+        let [one, two] = ["user-36153", "user-226846"];
+        assert_eq!(fingerprint(one), fingerprint(two));
+        let contain =
+            |members: &[Value], text: &str| Members::new(members, false).contain(&Subject::Text(text.into()));
+        assert!(contain(&[json!(one)], one) && !contain(&[json!(one)], two));
+        assert!(!contain(&[json!(two)], one) && contain(&[json!(two)], two));
+        let both = [json!("a"), json!(two), json!("b"), json!(one), json!(two)];
+        assert!(contain(&both, one) && contain(&both, two) && contain(&both, "b") && !contain(&both, "c"));
+    }
 }
