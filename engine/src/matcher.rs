@@ -158,6 +158,7 @@ impl Matcher {
         }
     }
 
+    #[inline(never)]
     fn converted(&self, value: &Value, test: impl Fn(&Subject<'_>) -> bool) -> Option<bool> {
         Subject::of(value, self.cast).as_ref().map(test)
     }

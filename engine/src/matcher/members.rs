@@ -65,23 +65,34 @@ impl Members {
     fn position(&self, subject: &Subject<'_>) -> Option<usize> {
         let numbers_from = self.texts.len();
         let others_from = numbers_from + self.numbers.len();
-        let other = |text: &str| {
-            let place = self.others.binary_search_by(|member| member.as_ref().cmp(text)).ok();
-            place.map(|place| others_from + place)
-        };
+        let others_at = |place| others_from + place;
         match subject {
-            Subject::Text(text) if self.ignore_case => {
-                let text = fold(text.as_str());
-                self.text(&text, fingerprint(&text))
-            }
+            Subject::Text(text) if self.ignore_case => self.folded(text.as_str()),
             Subject::Text(text) => self.text(text.as_str(), text.fingerprint()),
             Subject::Number(number) => {
                 self.numbers.binary_search(number).ok().map(|place| numbers_from + place)
             }
-            Subject::Boolean(boolean) => other(if *boolean { "true" } else { "false" }),
-            Subject::Structure(value) if !self.others.is_empty() => other(&canonical(value)),
-            Subject::Structure(_) | Subject::Null => None,
+            Subject::Boolean(boolean) => self.other(&Value::Bool(*boolean)).map(others_at),
+            Subject::Structure(value) => self.other(value).map(others_at),
+            Subject::Null => None,
         }
+    }
+
+    // The rarer kinds are kept out of line, so that each comparison of the others is spared their preparations.
+
+    #[cold]
+    fn folded(&self, text: &str) -> Option<usize> {
+        let text = fold(text);
+        self.text(&text, fingerprint(&text))
+    }
+
+    #[cold]
+    fn other(&self, value: &Value) -> Option<usize> {
+        if self.others.is_empty() {
+            return None;
+        }
+        let text = canonical(value);
+        self.others.binary_search_by(|member| member.as_ref().cmp(&text)).ok()
     }
 
     fn text(&self, text: &str, fingerprint: u32) -> Option<usize> {
