@@ -6,6 +6,7 @@
 
 mod condition;
 mod flag;
+mod pool;
 mod segment;
 
 use std::collections::BTreeSet;
@@ -18,16 +19,17 @@ use crate::fault::Faults;
 use crate::model::By;
 use crate::references::{Name, References};
 
-pub(crate) use condition::{CompiledBucket, Node};
+pub(crate) use condition::{CompiledBucket, CompiledQuestion, Node};
 pub use flag::{CompiledFlag, CompiledVariant};
 pub(crate) use flag::{
-    CompiledPrerequisite, CompiledRule, CompiledServe, CompiledSplit, CompiledTarget, Place, Plan,
+    CompiledPrerequisite, CompiledRule, CompiledServe, CompiledSplit, CompiledTarget, OwnFields, Place, Plan,
 };
+pub(crate) use pool::Pool;
 pub(crate) use segment::CompiledSegment;
 
 /// Another definition that one leads to.
 #[derive(Debug)]
-pub(crate) enum Dependency {
+enum Dependency {
     Flag(Box<str>),
     Segment(Box<str>),
 }
@@ -35,13 +37,14 @@ pub(crate) enum Dependency {
 /// What a definition leads to, each once, and how deep an evaluation of it alone nests.
 #[derive(Debug)]
 pub(crate) struct Links {
-    pub(crate) dependencies: Box<[Dependency]>,
+    dependencies: Box<[Dependency]>,
     pub(crate) depth: usize,
 }
 
 /// Compiles one definition.
 struct Compiler<'c> {
     attributes: &'c mut Arc<AttributeTable>,
+    pool: &'c mut Pool,
     salt: &'c str,
     hash: HashScheme,
     faults: Faults,
@@ -49,7 +52,7 @@ struct Compiler<'c> {
 }
 
 impl Links {
-    fn new(references: &References<'_>) -> Self {
+    pub(crate) fn new(references: &References<'_>) -> Self {
         let names: BTreeSet<Name<'_>> = references.found.iter().map(|reference| reference.to).collect();
         let dependency = |name| match name {
             Name::Flag(key) => Dependency::Flag(key.into()),
@@ -57,12 +60,24 @@ impl Links {
         };
         Self { dependencies: names.into_iter().map(dependency).collect(), depth: references.depth + 1 }
     }
+
+    /// The definitions it leads to.
+    pub(crate) fn names(&self) -> impl Iterator<Item = Name<'_>> {
+        self.dependencies.iter().map(|dependency| match dependency {
+            Dependency::Flag(key) => Name::Flag(key),
+            Dependency::Segment(key) => Name::Segment(key),
+        })
+    }
 }
 
 impl<'c> Compiler<'c> {
-    fn new(attributes: &'c mut Arc<AttributeTable>, salt: &'c str, hash: HashScheme) -> Self {
-        let faults = Faults::default();
-        Self { attributes, salt, hash, faults, uses_now: false }
+    fn new(
+        attributes: &'c mut Arc<AttributeTable>,
+        pool: &'c mut Pool,
+        salt: &'c str,
+        hash: HashScheme,
+    ) -> Self {
+        Self { attributes, pool, salt, hash, faults: Faults::default(), uses_now: false }
     }
 
     fn slot(&mut self, attribute: &str) -> Slot {

@@ -6,8 +6,9 @@ use std::ops::Range;
 
 use crate::attributes::Slot;
 use crate::buckets::{Drawer, Purpose};
-use crate::compile::{CompiledBucket, CompiledFlag, CompiledPrerequisite, CompiledRule, CompiledSegment};
-use crate::compile::{CompiledServe, CompiledSplit, CompiledTarget, CompiledVariant, Node, Place, Plan};
+use crate::compile::{CompiledBucket, CompiledFlag, CompiledPrerequisite, CompiledQuestion, CompiledRule};
+use crate::compile::{CompiledSegment, CompiledServe, CompiledSplit, CompiledTarget, CompiledVariant};
+use crate::compile::{Node, Place, Plan};
 use crate::context::Context;
 use crate::environment::Environment;
 use crate::instant::Nanoseconds;
@@ -298,9 +299,10 @@ impl<'e, 'c> Evaluator<'e, 'c> {
                 observer.leave(holds);
                 holds
             }
-            Node::Flag { key, variants } => {
-                observer.enter(|| StepKind::Flag { flag: key.to_string() });
-                let answer = self.answer_of(key, observer);
+            Node::Flag(question) => {
+                let CompiledQuestion { flag, variants } = &**question;
+                observer.enter(|| StepKind::Flag { flag: flag.to_string() });
+                let answer = self.answer_of(flag, observer);
                 let holds = answer.is_some_and(|(other, outcome)| outcome.is_one_of(other, variants));
                 observer.leave(holds);
                 holds

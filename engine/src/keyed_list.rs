@@ -33,18 +33,18 @@ impl<T: Keyed> KeyedList<T> {
     }
 
     /// Puts elements in, in place of those with the same keys, and takes out those that are `None`.
-    pub(crate) fn change(&mut self, mut changes: BTreeMap<Arc<str>, Option<T>>) {
+    pub(crate) fn change(&mut self, mut changes: BTreeMap<Arc<str>, Option<Arc<T>>>) {
         let before = self.elements.len();
         self.elements.retain_mut(|element| match changes.remove(element.key()) {
             None => true,
             Some(Some(changed)) => {
-                *element = Arc::new(changed);
+                *element = changed;
                 true
             }
             Some(None) => false,
         });
         let kept = self.elements.len();
-        self.elements.extend(changes.into_values().flatten().map(Arc::new));
+        self.elements.extend(changes.into_values().flatten());
         if self.elements.len() > kept {
             self.elements.sort_by(|one, two| one.key().cmp(two.key()));
         }

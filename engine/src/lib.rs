@@ -57,7 +57,7 @@ mod version;
 
 pub use compile::{CompiledFlag, CompiledVariant};
 pub use context::{Context, ContextError};
-pub use environment::{Change, Environment};
+pub use environment::{Change, Draft, Environment};
 pub use evaluate::{Evaluator, MatchedRule, Resolution};
 pub use fault::Fault;
 pub use key::{KEY_PATTERN, PROJECT_KEY_PATTERN, is_key, is_project_key};

@@ -1,19 +1,13 @@
 //! `GET /api/v1/definitions`: what a server SDK needs to evaluate for itself.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use flagstone_layers::kernel::{Access, Problem, Response, RouteSpec};
-use flagstone_services::{
-    engine::model::{Flag, FlagConfig, Segment},
-    keys::KeyGrant,
-    snapshot::FlagDefinition,
-};
+use flagstone_services::{keys::KeyGrant, snapshot::Definitions};
 use http::{
     HeaderValue,
     header::{CACHE_CONTROL, ETAG},
 };
-use schemars::JsonSchema;
-use serde::{Serialize, ser::SerializeMap};
 
 use crate::{
     GET, Routes,
@@ -22,37 +16,6 @@ use crate::{
     reply,
 };
 
-/// The definitions of one environment.
-#[derive(Serialize, JsonSchema)]
-struct Definitions<'a> {
-    project: &'a str,
-    environment: &'a str,
-    /// Counts the changes of the environment's flags.
-    revision: u64,
-    flags: Vec<DefinedFlag<'a>>,
-    segments: Vec<&'a Segment>,
-}
-
-/// A flag as the management API shows it, with its configuration in this environment only.
-#[derive(Serialize, JsonSchema)]
-struct DefinedFlag<'a> {
-    #[serde(flatten)]
-    flag: &'a Flag,
-    version: u64,
-    #[schemars(with = "BTreeMap<String, DefinedConfig<'_>>")]
-    environments: Only<'a>,
-}
-
-/// A map of one member.
-struct Only<'a>(&'a str, DefinedConfig<'a>);
-
-#[derive(Serialize, JsonSchema)]
-struct DefinedConfig<'a> {
-    #[serde(flatten)]
-    config: &'a FlagConfig,
-    version: u64,
-}
-
 pub(crate) fn add(routes: &mut Routes) {
     routes.add(
         RouteSpec::new(GET, "/api/v1/definitions", "definitions", Access::ServerKey).inline(),
@@ -60,7 +23,7 @@ pub(crate) fn add(routes: &mut Routes) {
             "Evaluation",
             "The flags and segments of the key's environment, to be evaluated elsewhere",
         )
-        .cached("All flags, archived ones too, and all segments.", of::<Definitions<'_>>),
+        .cached("All flags, archived ones too, and all segments.", of::<Definitions>),
         show,
     );
 }
@@ -75,17 +38,7 @@ pub(crate) async fn show(context: Context) -> Result<Response, Problem> {
     let mut response = if context.knows(&tag) {
         reply::not_modified()
     } else {
-        reply::json(&Definitions {
-            project: &handle.project,
-            environment: &handle.environment,
-            revision: snapshot.revision,
-            flags: snapshot
-                .flags
-                .values()
-                .map(|defined| DefinedFlag::new(defined, &handle.environment))
-                .collect(),
-            segments: snapshot.segments.values().map(|segment| &**segment).collect(),
-        })
+        reply::json_bytes(handle.definitions(&snapshot))
     };
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
@@ -93,19 +46,4 @@ pub(crate) async fn show(context: Context) -> Result<Response, Problem> {
         headers.insert(ETAG, tag);
     }
     Ok(response)
-}
-
-impl<'a> DefinedFlag<'a> {
-    fn new(defined: &'a FlagDefinition, environment: &'a str) -> Self {
-        let config = DefinedConfig { config: &defined.config, version: defined.config_version };
-        Self { flag: &defined.flag, version: defined.version, environments: Only(environment, config) }
-    }
-}
-
-impl Serialize for Only<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(1))?;
-        map.serialize_entry(self.0, &self.1)?;
-        map.end()
-    }
 }

@@ -19,7 +19,7 @@ use crate::following::ArrivalObserver;
 use crate::hub::{EndReason, Event, EventKind, StreamCounters};
 use crate::keys::{KeyGrant, KeyTable};
 use crate::projects::{Environment, Project};
-use crate::snapshot::{EnvironmentHandle, Patch, Snapshot, Snapshots};
+use crate::snapshot::{EnvironmentHandle, Loader, Patch, Snapshot, Snapshots};
 use crate::store::{self, Announcement, Db, ReadTransaction, StoreError, Transaction};
 use crate::token::TokenHash;
 
@@ -174,6 +174,7 @@ impl Changes {
         let other_file = reopened != shared.reopened.load(Ordering::Relaxed);
         let mut gone = shared.snapshots.all();
         let (mut effects, mut newest) = (Vec::new(), None);
+        let mut loader: Option<Loader> = None;
         for (project, row) in store::environments::with_projects(&mut reader).await? {
             gone.retain(|handle| handle.id != row.id);
             let known = shared.snapshots.by_id(row.id);
@@ -181,7 +182,13 @@ impl Changes {
             if !other_file && known.as_ref().is_some_and(is_current) {
                 continue;
             }
-            let snapshot = Snapshot::load(&mut reader, &row).await?;
+            // A project's environments come one after the other; it is let go of before the next is read.
+            let mut of_project = match loader.take().filter(|loader| loader.is_of(row.project_id)) {
+                Some(loader) => loader,
+                None => Loader::of_project(&mut reader, row.project_id).await?,
+            };
+            let snapshot = of_project.environment(&mut reader, &row).await?;
+            loader = Some(of_project);
             if let Some(handle) = known {
                 let seen = if other_file { None } else { Some(handle.snapshot.load_full()) };
                 newest = newest.max(seen.is_some().then_some(row.changed_at));

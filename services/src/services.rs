@@ -244,12 +244,16 @@ impl Services {
         Ok(tokio::time::timeout(deadline, closed).await.unwrap_or_else(|_| Err(late()))?)
     }
 
-    /// One round of housekeeping: forgets expired keys, writes counts down, and reads again what may be stale.
+    /// One round of housekeeping: forgets what is not asked for any more, writes counts down, and reads again what may
+    /// be stale.
     ///
     /// # Errors
     /// [`ServiceError::Unavailable`]: the next round does it.
     pub async fn housekeep(&self) -> Result<(), ServiceError> {
         self.changes.repair().await?;
+        for handle in self.snapshots.all() {
+            handle.snapshot.load().forget_written();
+        }
         self.flush().await
     }
 

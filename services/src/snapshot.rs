@@ -1,6 +1,8 @@
 //! What an environment answers from: immutable, in memory, swapped as a whole.
 
+mod definitions;
 mod dependents;
+mod loader;
 mod registry;
 
 use std::collections::BTreeMap;
@@ -8,44 +10,36 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use flagstone_engine::model::{Flag, FlagConfig, Segment};
 use flagstone_engine::{self as engine, Change};
 use jiff::Timestamp;
 use uuid::Uuid;
 
+pub use definitions::{DefinedConfig, DefinedFlag, Definitions, FlagDefinition};
 pub(crate) use dependents::{Reference, With};
+pub(crate) use loader::Loader;
 pub use registry::Snapshots;
 
 use crate::hub::{Channel, StreamCounters};
 use crate::projects::Environment;
-use crate::store::{Executor, StoreError, flags, segments};
+use crate::store::{Executor, StoreError};
 
 /// One state of an environment.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Snapshot {
     /// Counts the environment's changes.
     pub revision: u64,
     /// When this state was made.
     pub changed_at: Timestamp,
-    /// The definitions, by key: what server SDKs evaluate for themselves.
-    pub flags: BTreeMap<Arc<str>, Arc<FlagDefinition>>,
-    /// The segments, by key.
-    pub segments: BTreeMap<Arc<str>, Arc<Segment>>,
+    /// The definitions, in the order of the compiled flags: what server SDKs evaluate for themselves.
+    pub flags: Vec<FlagDefinition>,
+    /// The segments, JSON objects, by key.
+    pub segments: BTreeMap<Arc<str>, Arc<str>>,
     /// The same, compiled: what is evaluated.
     pub compiled: engine::Environment,
-}
-
-/// A flag as one environment has it.
-#[derive(Debug, Clone)]
-pub struct FlagDefinition {
-    /// Its own fields.
-    pub flag: Arc<Flag>,
-    /// The version of its own fields.
-    pub version: u64,
-    /// Its configuration here.
-    pub config: FlagConfig,
-    /// The configuration's version; 0 where none is stored.
-    pub config_version: u64,
+    /// The definitions as they were last asked for.
+    written: Mutex<Option<Bytes>>,
 }
 
 /// An environment and its present snapshot. Loading the snapshot never waits.
@@ -68,9 +62,9 @@ pub struct EnvironmentHandle {
 
 /// A change of a snapshot.
 pub(crate) enum Patch {
-    PutFlag(Arc<FlagDefinition>),
+    PutFlag(Arc<Flag>, Box<FlagConfig>, FlagDefinition),
     RemoveFlag(Box<str>),
-    PutSegment(Arc<Segment>),
+    PutSegment(Arc<Segment>, Arc<str>),
     RemoveSegment(Box<str>),
 }
 
@@ -105,28 +99,7 @@ impl Snapshot {
         executor: &mut impl Executor,
         environment: &Environment,
     ) -> Result<Self, StoreError> {
-        let mut configs = flags::configs_of_environment(executor, environment.id).await?;
-        let records = flags::of_project(executor, environment.project_id).await?;
-        let definitions = records.into_iter().map(|record| {
-            let stored = configs.remove(&(record.id, environment.id));
-            let definition = FlagDefinition {
-                version: record.version,
-                config_version: stored.as_ref().map_or(0, |stored| stored.version),
-                config: stored.map_or_else(|| FlagConfig::implicit(&record.flag), |stored| stored.config),
-                flag: record.flag,
-            };
-            (definition.flag.key.as_str().into(), Arc::new(definition))
-        });
-        let flags: BTreeMap<_, _> = definitions.collect();
-        let records = segments::of_project(executor, environment.project_id).await?;
-        let segments: BTreeMap<Arc<str>, _> =
-            records.into_iter().map(|record| (record.segment.key.as_str().into(), record.segment)).collect();
-        let compiled = engine::Environment::new(
-            flags.values().map(|definition: &Arc<FlagDefinition>| (&*definition.flag, &definition.config)),
-            segments.values().map(|segment| &**segment),
-        );
-        let (revision, changed_at) = (environment.revision, environment.changed_at);
-        Ok(Self { revision, changed_at, flags, segments, compiled })
+        Loader::of_project(executor, environment.project_id).await?.environment(executor, environment).await
     }
 
     /// Whether this is the state that the database has.
@@ -138,24 +111,33 @@ impl Snapshot {
     pub(crate) fn patched(&self, revision: u64, now: Timestamp, patch: &Patch) -> Self {
         let (mut flags, mut segments) = (self.flags.clone(), self.segments.clone());
         let change = match patch {
-            Patch::PutFlag(definition) => {
-                flags.insert(definition.flag.key.as_str().into(), definition.clone());
-                Change::Flag(&definition.flag, &definition.config)
+            Patch::PutFlag(flag, config, _) => Change::Flag(flag, config),
+            Patch::RemoveFlag(key) => Change::NoFlag(key),
+            Patch::PutSegment(segment, _) => Change::Segment(segment),
+            Patch::RemoveSegment(key) => Change::NoSegment(key),
+        };
+        let compiled = self.compiled.patched([change]);
+        match patch {
+            Patch::PutFlag(flag, _, definition) => {
+                let before = self.compiled.flag_position(&flag.key);
+                if let Some(known) = before.and_then(|place| flags.get_mut(place)) {
+                    *known = definition.clone();
+                } else if let Some(place) = compiled.flag_position(&flag.key) {
+                    flags.insert(place, definition.clone());
+                }
             }
             Patch::RemoveFlag(key) => {
-                flags.remove(&**key);
-                Change::NoFlag(key)
+                if let Some(place) = self.compiled.flag_position(key) {
+                    flags.remove(place);
+                }
             }
-            Patch::PutSegment(segment) => {
-                segments.insert(segment.key.as_str().into(), segment.clone());
-                Change::Segment(segment)
+            Patch::PutSegment(segment, text) => {
+                segments.insert(segment.key.as_str().into(), text.clone());
             }
             Patch::RemoveSegment(key) => {
                 segments.remove(&**key);
-                Change::NoSegment(key)
             }
-        };
-        let compiled = self.compiled.patched([change]);
-        Self { revision, changed_at: now, flags, segments, compiled }
+        }
+        Self { revision, changed_at: now, flags, segments, compiled, written: Mutex::default() }
     }
 }

@@ -8,7 +8,7 @@ mod dialect;
 pub(crate) mod environments;
 pub(crate) mod failed_attempts;
 pub(crate) mod flags;
-mod json;
+pub(crate) mod json;
 pub(crate) mod keys;
 mod migrations;
 mod postgres;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::surroundings::Surroundings;
+use crate::compile::Links;
 use crate::fault::Fault;
 use crate::graph;
 use crate::limits;
@@ -50,24 +51,16 @@ pub(super) fn check(
 impl<'d> Graph<'d> {
     /// All definitions, the one that is checked as it is to be.
     fn new(name: Name<'d>, references: &'d References<'d>, surroundings: &'d dyn Surroundings) -> Self {
-        let flags =
-            surroundings.flags().map(|(flag, config)| (Name::Flag(&flag.key), References::of_config(config)));
-        let segments = surroundings.segments().map(|it| (Name::Segment(&it.key), References::of_segment(it)));
-        let others: Vec<(Name<'d>, References<'d>)> =
-            flags.chain(segments).filter(|(it, _)| *it != name).collect();
-        let all = || others.iter().map(|(name, references)| (*name, references)).chain([(name, references)]);
-        let names: Vec<Name<'d>> = all().map(|(name, _)| name).collect();
+        let own = Links::new(references);
+        let others = || surroundings.environment().links().filter(|(other, _)| *other != name);
+        let names: Vec<Name<'d>> = others().map(|(other, _)| other).chain([name]).collect();
         let places: HashMap<Name<'d>, usize> =
             names.iter().enumerate().map(|(place, name)| (*name, place)).collect();
-        let targets = |references: &References<'d>| {
-            let mut targets: Vec<usize> =
-                references.found.iter().filter_map(|reference| places.get(&reference.to).copied()).collect();
-            targets.sort_unstable();
-            targets.dedup();
-            targets
-        };
-        let leads_to = all().map(|(_, references)| targets(references)).collect();
-        let depths = all().map(|(_, references)| references.depth + 1).collect();
+        let links = || others().map(|(_, links)| links).chain([&own]);
+        let targets =
+            |links: &Links| links.names().filter_map(|target| places.get(&target).copied()).collect();
+        let leads_to = links().map(targets).collect();
+        let depths = links().map(|links| links.depth).collect();
         Self { names, places, leads_to, depths }
     }
 

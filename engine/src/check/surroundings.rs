@@ -1,18 +1,18 @@
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use crate::environment::Environment;
 use crate::model::{Flag, FlagConfig, Segment};
 
 /// The definitions of one environment, to check another against. Flags for which nothing is stored there
 /// count with [`FlagConfig::implicit`].
 pub trait Surroundings {
-    /// The flag of this key.
-    fn flag(&self, key: &str) -> Option<(&Flag, &FlagConfig)>;
-    /// The segment of this key.
-    fn segment(&self, key: &str) -> Option<&Segment>;
-    /// All flags.
-    fn flags(&self) -> Box<dyn Iterator<Item = (&Flag, &FlagConfig)> + '_>;
-    /// All segments.
-    fn segments(&self) -> Box<dyn Iterator<Item = &Segment> + '_>;
+    /// All of them, compiled: what is looked through for those that matter.
+    fn environment(&self) -> &Environment;
+    /// The flag of this key, as it was written.
+    fn flag(&self, key: &str) -> Option<(Cow<'_, Flag>, Cow<'_, FlagConfig>)>;
+    /// The segment of this key, as it was written.
+    fn segment(&self, key: &str) -> Option<Cow<'_, Segment>>;
 }
 
 /// Surroundings made of borrowed definitions.
@@ -20,6 +20,7 @@ pub trait Surroundings {
 pub struct Definitions<'d> {
     flags: BTreeMap<&'d str, (&'d Flag, &'d FlagConfig)>,
     segments: BTreeMap<&'d str, &'d Segment>,
+    environment: Environment,
 }
 
 impl<'d> Definitions<'d> {
@@ -28,27 +29,25 @@ impl<'d> Definitions<'d> {
         flags: impl IntoIterator<Item = (&'d Flag, &'d FlagConfig)>,
         segments: impl IntoIterator<Item = &'d Segment>,
     ) -> Self {
-        Self {
-            flags: flags.into_iter().map(|(flag, config)| (flag.key.as_str(), (flag, config))).collect(),
-            segments: segments.into_iter().map(|segment| (segment.key.as_str(), segment)).collect(),
-        }
+        let flags: BTreeMap<_, _> =
+            flags.into_iter().map(|(flag, config)| (flag.key.as_str(), (flag, config))).collect();
+        let segments: BTreeMap<_, _> =
+            segments.into_iter().map(|segment| (segment.key.as_str(), segment)).collect();
+        let environment = Environment::new(flags.values().copied(), segments.values().copied());
+        Self { flags, segments, environment }
     }
 }
 
 impl Surroundings for Definitions<'_> {
-    fn flag(&self, key: &str) -> Option<(&Flag, &FlagConfig)> {
-        self.flags.get(key).copied()
+    fn environment(&self) -> &Environment {
+        &self.environment
     }
 
-    fn segment(&self, key: &str) -> Option<&Segment> {
-        self.segments.get(key).copied()
+    fn flag(&self, key: &str) -> Option<(Cow<'_, Flag>, Cow<'_, FlagConfig>)> {
+        self.flags.get(key).map(|(flag, config)| (Cow::Borrowed(*flag), Cow::Borrowed(*config)))
     }
 
-    fn flags(&self) -> Box<dyn Iterator<Item = (&Flag, &FlagConfig)> + '_> {
-        Box::new(self.flags.values().copied())
-    }
-
-    fn segments(&self) -> Box<dyn Iterator<Item = &Segment> + '_> {
-        Box::new(self.segments.values().copied())
+    fn segment(&self, key: &str) -> Option<Cow<'_, Segment>> {
+        self.segments.get(key).map(|segment| Cow::Borrowed(*segment))
     }
 }

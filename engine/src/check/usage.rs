@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::config::check_alone;
 use super::surroundings::Surroundings;
+use crate::compile::{CompiledFlag, CompiledVariant};
 use crate::fault::Fault;
 use crate::model::{Flag, Segment};
 use crate::nearest::did_you_mean;
@@ -42,16 +43,14 @@ pub fn users_of_segment(key: &str, surroundings: &dyn Surroundings) -> Vec<User>
 /// What a change to a flag's own fields would break in this environment: its configuration, or others that
 /// ask for its variants. `flag` is the flag as it is to be; the faults point into it.
 pub fn check_variants(flag: &Flag, surroundings: &dyn Surroundings) -> Vec<Fault> {
-    let own = surroundings.flag(&flag.key).map(|(_, config)| check_alone(flag, config)).unwrap_or_default();
+    let own = surroundings.flag(&flag.key).map(|(_, config)| check_alone(flag, &config)).unwrap_or_default();
     let own = own.into_iter().filter(|fault| fault.code == "unknown_variant").map(|fault| {
         let detail = format!("its configuration needs more: at {} {}", fault.pointer, fault.detail);
         in_use(detail)
     });
     let mut faults: Vec<Fault> = own.collect();
-    for_each_reference(surroundings, |user, reference| {
-        if let (Name::Flag(key), Some((_, variants))) = (reference.to, &reference.variants)
-            && key == flag.key
-        {
+    for_each_reference(Name::Flag(&flag.key), surroundings, |user, reference| {
+        if let Some((_, variants)) = &reference.variants {
             let gone = variants.iter().filter(|variant| flag.variant(variant).is_none());
             faults.extend(gone.map(|variant| {
                 in_use(format!("the variant `{variant}` is used by the {user} at {}", reference.pointer))
@@ -67,30 +66,37 @@ fn in_use(detail: String) -> Fault {
 
 fn users(of: Name<'_>, surroundings: &dyn Surroundings) -> Vec<User> {
     let mut users = Vec::new();
-    for_each_reference(surroundings, |user, reference| {
-        if reference.to == of && user != of {
-            let pointer = reference.pointer.clone();
-            users.push(match user {
-                Name::Flag(key) => User::Flag { key: key.to_owned(), pointer },
-                Name::Segment(key) => User::Segment { key: key.to_owned(), pointer },
-            });
+    for_each_reference(of, surroundings, |user, reference| {
+        let pointer = reference.pointer.clone();
+        match user {
+            Name::Flag(key) => users.push(User::Flag { key: key.to_owned(), pointer }),
+            Name::Segment(key) => users.push(User::Segment { key: key.to_owned(), pointer }),
         }
     });
     users
 }
 
-fn for_each_reference(surroundings: &dyn Surroundings, mut each: impl FnMut(Name<'_>, &Reference<'_>)) {
-    for (flag, config) in surroundings.flags() {
-        References::of_config(config)
-            .found
-            .iter()
-            .for_each(|reference| each(Name::Flag(&flag.key), reference));
-    }
-    for segment in surroundings.segments() {
-        References::of_segment(segment)
-            .found
-            .iter()
-            .for_each(|reference| each(Name::Segment(&segment.key), reference));
+/// Each place where another definition uses this one. Only those that do are read.
+fn for_each_reference(
+    to: Name<'_>,
+    surroundings: &dyn Surroundings,
+    mut each: impl FnMut(Name<'_>, &Reference<'_>),
+) {
+    let links = surroundings.environment().links();
+    for (user, _) in links.filter(|(user, links)| *user != to && links.names().any(|name| name == to)) {
+        let mut each_of = |references: References<'_>| {
+            references.found.iter().filter(|it| it.to == to).for_each(|it| each(user, it));
+        };
+        match user {
+            Name::Flag(key) => {
+                let found = surroundings.flag(key);
+                found.iter().for_each(|(_, config)| each_of(References::of_config(config)));
+            }
+            Name::Segment(key) => {
+                let found = surroundings.segment(key);
+                found.iter().for_each(|segment| each_of(References::of_segment(segment)));
+            }
+        }
     }
 }
 
@@ -102,13 +108,14 @@ pub(super) fn unknown(
     flag: Option<&Flag>,
     surroundings: &dyn Surroundings,
 ) -> Vec<Fault> {
+    let environment = surroundings.environment();
     let mut faults = Vec::new();
     for reference in &references.found {
         match reference.to {
             Name::Segment(key) => {
-                let known = segment.is_some_and(|own| own.key == key) || surroundings.segment(key).is_some();
+                let known = segment.is_some_and(|own| own.key == key) || environment.has_segment(key);
                 if !known {
-                    let near = did_you_mean(key, surroundings.segments().map(|segment| segment.key.as_str()));
+                    let near = did_you_mean(key, environment.segment_keys());
                     let detail = format!("there is no segment `{key}`{near}");
                     faults.push(Fault {
                         pointer: reference.pointer.clone(),
@@ -119,25 +126,31 @@ pub(super) fn unknown(
             }
             Name::Flag(key) => {
                 let own = flag.filter(|own| own.key == key);
-                let Some(other) = own.or_else(|| surroundings.flag(key).map(|(other, _)| other)) else {
-                    let near = did_you_mean(key, surroundings.flags().map(|(flag, _)| flag.key.as_str()));
+                let own = own.map(|own| own.variants.iter().map(|variant| variant.key.as_str()).collect());
+                let other = || {
+                    let variants = environment.flag(key)?.variants();
+                    Some(variants.iter().map(CompiledVariant::key).collect())
+                };
+                let known: Option<Vec<&str>> = own.or_else(other);
+                if let Some(variants) = known {
+                    faults.extend(unknown_variants(reference, key, &variants));
+                } else {
+                    let near = did_you_mean(key, environment.flags().map(CompiledFlag::key));
                     let detail = format!("there is no flag `{key}`{near}");
                     faults.push(Fault { pointer: reference.pointer.clone(), code: "unknown_flag", detail });
-                    continue;
-                };
-                faults.extend(unknown_variants(reference, other));
+                }
             }
         }
     }
     faults
 }
 
-fn unknown_variants(reference: &Reference<'_>, flag: &Flag) -> Vec<Fault> {
+fn unknown_variants(reference: &Reference<'_>, flag: &str, known: &[&str]) -> Vec<Fault> {
     let Some((pointer, variants)) = &reference.variants else { return Vec::new() };
-    let unknown = variants.iter().enumerate().filter(|(_, variant)| flag.variant(variant).is_none());
+    let unknown = variants.iter().enumerate().filter(|(_, variant)| !known.contains(&variant.as_str()));
     let fault = |(index, variant): (usize, &String)| {
-        let near = did_you_mean(variant, flag.variants.iter().map(|known| known.key.as_str()));
-        let detail = format!("the flag `{}` has no variant `{variant}`{near}", flag.key);
+        let near = did_you_mean(variant, known.iter().copied());
+        let detail = format!("the flag `{flag}` has no variant `{variant}`{near}");
         Fault { pointer: format!("{pointer}/{index}"), code: "unknown_variant", detail }
     };
     unknown.map(fault).collect()

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::Compiler;
 use crate::attributes::Slot;
 use crate::buckets::Drawer;
@@ -13,9 +15,16 @@ pub(crate) enum Node {
     Any(Box<[Node]>),
     Not(Box<Node>),
     Segment(Box<str>),
-    Flag { key: Box<str>, variants: Box<[Box<str>]> },
-    Bucket(CompiledBucket),
-    Leaf { attribute: Slot, op: Operator, matcher: Matcher },
+    Flag(Box<CompiledQuestion>),
+    Bucket(Box<CompiledBucket>),
+    Leaf { attribute: Slot, op: Operator, matcher: Arc<Matcher> },
+}
+
+/// Whether another flag answers one of these variants.
+#[derive(Debug)]
+pub(crate) struct CompiledQuestion {
+    pub(crate) flag: Box<str>,
+    pub(crate) variants: Box<[Box<str>]>,
 }
 
 #[derive(Debug)]
@@ -39,9 +48,9 @@ impl Compiler<'_> {
             Condition::Segment { segment } => Node::Segment(segment.as_str().into()),
             Condition::Flag { flag, variants } => {
                 let variants = variants.iter().map(|variant| variant.as_str().into()).collect();
-                Node::Flag { key: flag.as_str().into(), variants }
+                Node::Flag(Box::new(CompiledQuestion { flag: flag.as_str().into(), variants }))
             }
-            Condition::Bucket { bucket } => Node::Bucket(self.bucket(bucket)),
+            Condition::Bucket { bucket } => Node::Bucket(Box::new(self.bucket(bucket))),
             Condition::Leaf(leaf) => self.leaf(leaf)?,
         })
     }
@@ -60,7 +69,7 @@ impl Compiler<'_> {
     }
 
     fn leaf(&mut self, leaf: &Leaf) -> Option<Node> {
-        let matcher = Matcher::compile(leaf, &mut self.faults)?;
+        let matcher = self.pool.matcher(leaf, &mut self.faults)?;
         self.uses_now |= matcher.uses_now();
         Some(Node::Leaf { attribute: self.slot(&leaf.attribute), op: leaf.op, matcher })
     }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Compiler, Links, Node};
+use super::{Compiler, Links, Node, Pool};
 use crate::attributes::{AttributeTable, Slot};
 use crate::buckets::Drawer;
 use crate::keyed_list::Keyed;
@@ -14,18 +14,24 @@ use crate::references::References;
 /// A flag of one environment, ready to be evaluated, with the pieces its answers are written from.
 #[derive(Debug)]
 pub struct CompiledFlag {
-    key: Arc<str>,
-    key_json: Box<str>,
-    metadata_json: Option<Box<str>>,
-    flag_type: FlagType,
-    variants: Box<[CompiledVariant]>,
-    archived: bool,
+    own: Arc<OwnFields>,
     enabled: bool,
     /// Where the off variant stands.
     off: Option<Place>,
     plan: Result<Plan, Box<str>>,
     links: Links,
     uses_now: bool,
+}
+
+/// What a flag has in every environment alike, and these share.
+#[derive(Debug)]
+pub(crate) struct OwnFields {
+    key: Arc<str>,
+    key_json: Box<str>,
+    metadata_json: Option<Box<str>>,
+    flag_type: FlagType,
+    variants: Arc<[CompiledVariant]>,
+    archived: bool,
 }
 
 /// A variant of a compiled flag.
@@ -74,7 +80,7 @@ pub(crate) struct CompiledRule {
 pub(crate) enum CompiledServe {
     /// `None` is the caller's own default.
     Variant(Option<Place>),
-    Split(CompiledSplit),
+    Split(Box<CompiledSplit>),
 }
 
 #[derive(Debug)]
@@ -88,64 +94,63 @@ pub(crate) struct CompiledSplit {
 }
 
 impl CompiledFlag {
-    pub(crate) fn new(flag: &Flag, config: &FlagConfig, attributes: &mut Arc<AttributeTable>) -> Self {
-        let salt = config.salt.as_deref().unwrap_or(&flag.key);
-        let mut compiler = Compiler::new(attributes, salt, config.hash.unwrap_or_default());
-        let off = config.off_variant.as_deref().map(|variant| compiler.place(flag, variant));
-        let plan = compiler.plan(flag, config).filter(|_| off != Some(None));
+    pub(crate) fn new(
+        own: Arc<OwnFields>,
+        config: &FlagConfig,
+        attributes: &mut Arc<AttributeTable>,
+        pool: &mut Pool,
+    ) -> Self {
+        let salt = config.salt.as_deref().unwrap_or(&own.key);
+        let mut compiler = Compiler::new(attributes, pool, salt, config.hash.unwrap_or_default());
+        let off = config.off_variant.as_deref().map(|variant| compiler.place(&own, variant));
+        let plan = compiler.plan(&own, config).filter(|_| off != Some(None));
         Self {
-            key: flag.key.as_str().into(),
-            key_json: quoted(&flag.key),
-            metadata_json: (!flag.metadata.is_empty())
-                .then(|| Value::Object(flag.metadata.clone()).to_string().into_boxed_str()),
-            flag_type: flag.flag_type,
-            variants: flag
-                .variants
-                .iter()
-                .map(|variant| CompiledVariant::new(variant, flag.flag_type))
-                .collect(),
-            archived: flag.archived,
             enabled: config.enabled,
             off: off.flatten(),
             links: Links::new(&References::of_config(config)),
             uses_now: compiler.uses_now,
             plan: Compiler::outcome(compiler.faults, plan),
+            own,
         }
     }
 
     /// The flag's key.
     pub fn key(&self) -> &str {
-        &self.key
+        &self.own.key
     }
 
     /// The flag's key as a JSON string, quotes included.
     pub fn key_json(&self) -> &str {
-        &self.key_json
+        &self.own.key_json
     }
 
     /// The flag's metadata as a JSON object, if it has any.
     pub fn metadata_json(&self) -> Option<&str> {
-        self.metadata_json.as_deref()
+        self.own.metadata_json.as_deref()
     }
 
     /// The type of its values.
     pub fn flag_type(&self) -> FlagType {
-        self.flag_type
+        self.own.flag_type
     }
 
     /// Its variants, in their order.
     pub fn variants(&self) -> &[CompiledVariant] {
-        &self.variants
+        &self.own.variants
     }
 
     /// Whether it is archived: it is left out of lists and unknown by its key.
     pub fn is_archived(&self) -> bool {
-        self.archived
+        self.own.archived
     }
 
     /// Whether it is enabled in this environment.
     pub fn is_enabled(&self) -> bool {
         self.enabled
+    }
+
+    pub(crate) fn own(&self) -> &Arc<OwnFields> {
+        &self.own
     }
 
     pub(crate) fn off(&self) -> Option<Place> {
@@ -167,12 +172,30 @@ impl CompiledFlag {
 
 impl Keyed for CompiledFlag {
     fn key(&self) -> &Arc<str> {
+        &self.own.key
+    }
+}
+
+impl OwnFields {
+    pub(crate) fn key(&self) -> &Arc<str> {
         &self.key
+    }
+
+    pub(crate) fn new(flag: &Flag, pool: &mut Pool) -> Self {
+        Self {
+            key: flag.key.as_str().into(),
+            key_json: quoted(&flag.key),
+            metadata_json: (!flag.metadata.is_empty())
+                .then(|| Value::Object(flag.metadata.clone()).to_string().into_boxed_str()),
+            flag_type: flag.flag_type,
+            variants: pool.variants(flag),
+            archived: flag.archived,
+        }
     }
 }
 
 impl CompiledVariant {
-    fn new(variant: &Variant, flag_type: FlagType) -> Self {
+    pub(super) fn new(variant: &Variant, flag_type: FlagType) -> Self {
         let mut json = variant.value.to_string();
         if flag_type == FlagType::Number && (variant.value.is_i64() || variant.value.is_u64()) {
             json.push_str(".0");
@@ -228,7 +251,7 @@ impl CompiledSplit {
 }
 
 impl Compiler<'_> {
-    fn plan(&mut self, flag: &Flag, config: &FlagConfig) -> Option<Plan> {
+    fn plan(&mut self, flag: &OwnFields, config: &FlagConfig) -> Option<Plan> {
         let prerequisites = config.prerequisites.iter().map(|prerequisite| CompiledPrerequisite {
             flag: prerequisite.flag.as_str().into(),
             variants: prerequisite.variants.iter().map(|variant| variant.as_str().into()).collect(),
@@ -255,7 +278,7 @@ impl Compiler<'_> {
         Some(Plan { prerequisites, targets, rules, fallthrough })
     }
 
-    fn serve(&mut self, flag: &Flag, serve: &Serve, in_fallthrough: bool) -> Option<CompiledServe> {
+    fn serve(&mut self, flag: &OwnFields, serve: &Serve, in_fallthrough: bool) -> Option<CompiledServe> {
         match serve {
             Serve::Variant { variant: Some(variant) } => {
                 self.place(flag, variant).map(|place| CompiledServe::Variant(Some(place)))
@@ -265,11 +288,14 @@ impl Compiler<'_> {
                 self.faults.push("required", "a rule serves no variant");
                 None
             }
-            Serve::Split { split } => self.split(flag, split, in_fallthrough).map(CompiledServe::Split),
+            Serve::Split { split } => {
+                let split = self.split(flag, split, in_fallthrough)?;
+                Some(CompiledServe::Split(Box::new(split)))
+            }
         }
     }
 
-    fn split(&mut self, flag: &Flag, split: &Split, in_fallthrough: bool) -> Option<CompiledSplit> {
+    fn split(&mut self, flag: &OwnFields, split: &Split, in_fallthrough: bool) -> Option<CompiledSplit> {
         let mut shares = Vec::with_capacity(split.weights.len());
         let mut total: u32 = 0;
         for weight in &split.weights {
@@ -298,8 +324,8 @@ impl Compiler<'_> {
         })
     }
 
-    fn place(&mut self, flag: &Flag, variant: &str) -> Option<Place> {
-        let place = flag.variants.iter().position(|known| known.key == variant);
+    fn place(&mut self, flag: &OwnFields, variant: &str) -> Option<Place> {
+        let place = flag.variants.iter().position(|known| *known.key == *variant);
         if place.is_none() {
             self.faults.push("unknown_variant", format!("the flag has no variant `{variant}`"));
         }

@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Compiler, Links, Node};
+use super::{Compiler, Links, Node, Pool};
 use crate::TARGETING_KEY;
 use crate::attributes::{AttributeTable, Slot};
 use crate::buckets::HashScheme;
@@ -29,8 +29,8 @@ pub(crate) struct Membership {
 }
 
 impl CompiledSegment {
-    pub(crate) fn new(segment: &Segment, attributes: &mut Arc<AttributeTable>) -> Self {
-        let mut compiler = Compiler::new(attributes, &segment.key, HashScheme::default());
+    pub(crate) fn new(segment: &Segment, attributes: &mut Arc<AttributeTable>, pool: &mut Pool) -> Self {
+        let mut compiler = Compiler::new(attributes, pool, &segment.key, HashScheme::default());
         let when = segment.when.as_ref().map(|when| compiler.condition(when, 1));
         let targeting_key = compiler.slot(TARGETING_KEY);
         let set = |keys: &[String]| keys.iter().map(|key| key.as_str().into()).collect();

@@ -72,7 +72,7 @@ pub struct Bucket {
 }
 
 /// A comparison of one attribute.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Leaf {
     /// A literal name, or a JSON Pointer where it begins with `/`.
@@ -93,7 +93,7 @@ pub struct Leaf {
 }
 
 /// What an attribute is converted to before it is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Cast {
     /// Strings as they are, numbers as decimals without exponent, booleans as JSON writes them.

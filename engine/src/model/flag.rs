@@ -43,7 +43,7 @@ pub struct Flag {
 }
 
 /// One of the values a flag can answer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Variant {
     /// Names the variant in its flag, with the characters of a flag's key.
@@ -54,7 +54,7 @@ pub struct Variant {
 }
 
 /// The type of a flag's values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FlagType {
     /// `true` or `false`.

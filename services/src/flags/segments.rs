@@ -16,7 +16,7 @@ use crate::hub::EventKind;
 use crate::page::{Page, PageRequest};
 use crate::projects;
 use crate::snapshot::{Patch, Reference};
-use crate::store::{self, Db};
+use crate::store::{self, Db, StoreError, json};
 use crate::version::Expected;
 
 /// The segments of all projects. Every look-up is scoped by project.
@@ -102,7 +102,7 @@ impl Segments {
                         ..Entry::new("segment.create", "segment", key)
                     };
                     change.record(entry).await?;
-                    patch_all(change, environments, key, &Patch::PutSegment(record.segment.clone())).await?;
+                    patch_all(change, environments, key, &put(&record)?).await?;
                     Ok(record)
                 })
             })
@@ -151,7 +151,7 @@ impl Segments {
                         ..Entry::new("segment.update", "segment", &key)
                     };
                     change.record(entry).await?;
-                    patch_all(change, environments, &key, &Patch::PutSegment(record.segment.clone())).await?;
+                    patch_all(change, environments, &key, &put(&record)?).await?;
                     Ok(record)
                 })
             })
@@ -193,6 +193,10 @@ impl Segments {
             })
             .await
     }
+}
+
+fn put(record: &SegmentRecord) -> Result<Patch, StoreError> {
+    Ok(Patch::PutSegment(record.segment.clone(), json::write(&*record.segment)?.into()))
 }
 
 /// Any number of flags may use a segment, so readers ask for all of them again.

@@ -254,16 +254,12 @@ pub(super) async fn put_definition(
     kind: EventKind,
 ) -> Result<(), ServiceError> {
     let config = config.unwrap_or_else(|| VersionedConfig::implicit(&record.flag));
-    let definition = FlagDefinition {
-        flag: record.flag.clone(),
-        version: record.version,
-        config: config.config,
-        config_version: config.version,
-    };
+    let definition = FlagDefinition::new(record, &config)?;
     let key = record.flag.key.clone();
     let alone = environment.snapshot.dependents(Reference::Flag(&key)).is_empty();
     let kind = if alone { kind } else { EventKind::Refetch };
-    change.patch(environment, kind, &key, &Patch::PutFlag(Arc::new(definition))).await
+    let patch = Patch::PutFlag(record.flag.clone(), Box::new(config.config), definition);
+    change.patch(environment, kind, &key, &patch).await
 }
 
 /// Refuses to do away with what something in any environment leans on.

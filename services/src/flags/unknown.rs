@@ -91,7 +91,7 @@ impl Flags {
         for handle in self.snapshots.all() {
             let unknown = std::mem::take(&mut *handle.unknown.lock().unwrap_or_else(PoisonError::into_inner));
             let snapshot = handle.snapshot.load();
-            let still = unknown.into_iter().filter(|(key, _)| !snapshot.flags.contains_key(&**key));
+            let still = unknown.into_iter().filter(|(key, _)| snapshot.compiled.flag(key).is_none());
             counted.extend(still.map(|(key, requests)| (handle.id, key, requests)));
         }
         if counted.is_empty() {

@@ -1,5 +1,8 @@
 //! What stands around a definition in its environment, and what leans on it.
 
+use std::borrow::Cow;
+
+use flagstone_engine::Environment;
 use flagstone_engine::check::{Surroundings, User, users_of_flag, users_of_segment};
 use flagstone_engine::model::{Flag, FlagConfig, Segment};
 
@@ -32,24 +35,6 @@ impl Snapshot {
     }
 }
 
-impl Surroundings for Snapshot {
-    fn flag(&self, key: &str) -> Option<(&Flag, &FlagConfig)> {
-        self.flags.get(key).map(|definition| (&*definition.flag, &definition.config))
-    }
-
-    fn segment(&self, key: &str) -> Option<&Segment> {
-        self.segments.get(key).map(|segment| &**segment)
-    }
-
-    fn flags(&self) -> Box<dyn Iterator<Item = (&Flag, &FlagConfig)> + '_> {
-        Box::new(self.flags.values().map(|definition| (&*definition.flag, &definition.config)))
-    }
-
-    fn segments(&self) -> Box<dyn Iterator<Item = &Segment> + '_> {
-        Box::new(self.segments.values().map(|segment| &**segment))
-    }
-}
-
 /// A snapshot in which one flag has another configuration.
 pub(crate) struct With<'a> {
     pub(crate) snapshot: &'a Snapshot,
@@ -58,20 +43,19 @@ pub(crate) struct With<'a> {
 }
 
 impl Surroundings for With<'_> {
-    fn flag(&self, key: &str) -> Option<(&Flag, &FlagConfig)> {
-        if key == self.flag.key { Some((self.flag, self.config)) } else { self.snapshot.flag(key) }
+    fn environment(&self) -> &Environment {
+        self.snapshot.environment()
     }
 
-    fn segment(&self, key: &str) -> Option<&Segment> {
+    fn flag(&self, key: &str) -> Option<(Cow<'_, Flag>, Cow<'_, FlagConfig>)> {
+        if key == self.flag.key {
+            Some((Cow::Borrowed(self.flag), Cow::Borrowed(self.config)))
+        } else {
+            self.snapshot.flag(key)
+        }
+    }
+
+    fn segment(&self, key: &str) -> Option<Cow<'_, Segment>> {
         self.snapshot.segment(key)
-    }
-
-    fn flags(&self) -> Box<dyn Iterator<Item = (&Flag, &FlagConfig)> + '_> {
-        let others = self.snapshot.flags().filter(|(other, _)| other.key != self.flag.key);
-        Box::new(others.chain([(self.flag, self.config)]))
-    }
-
-    fn segments(&self) -> Box<dyn Iterator<Item = &Segment> + '_> {
-        self.snapshot.segments()
     }
 }

@@ -17,8 +17,7 @@ const UPDATE: &str = "UPDATE flags SET definition = $2, search = $3, archived = 
     WHERE id = $1";
 const BY_KEY: &str = "SELECT id, definition, version, created_at, updated_at FROM flags \
     WHERE project_id = $1 AND key = $2";
-const OF_PROJECT: &str =
-    "SELECT id, definition, version, created_at, updated_at FROM flags WHERE project_id = $1 ORDER BY key";
+const TEXTS_OF_PROJECT: &str = "SELECT id, definition, version FROM flags WHERE project_id = $1";
 const INSERT_TAG: &str = "INSERT INTO flag_tags (flag_id, tag) VALUES ($1, $2) ON CONFLICT DO NOTHING";
 const PUT_CONFIG: &str = "INSERT INTO flag_configs (flag_id, environment_id, config, version, updated_at) \
     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (flag_id, environment_id) DO UPDATE SET \
@@ -26,8 +25,8 @@ const PUT_CONFIG: &str = "INSERT INTO flag_configs (flag_id, environment_id, con
 const CONFIGS_BETWEEN: &str = "SELECT c.flag_id, c.environment_id, c.config, c.version, c.updated_at \
     FROM flag_configs c JOIN flags f ON f.id = c.flag_id \
     WHERE f.project_id = $1 AND f.key >= $2 AND f.key <= $3";
-const CONFIGS_OF_ENVIRONMENT: &str = "SELECT flag_id, environment_id, config, version, updated_at \
-    FROM flag_configs WHERE environment_id = $1";
+const TEXTS_OF_ENVIRONMENT: &str =
+    "SELECT flag_id, config, version FROM flag_configs WHERE environment_id = $1";
 
 /// The statement with the conditions of a [`FlagFilter`] in `$1` to `$4`.
 macro_rules! filtered {
@@ -45,6 +44,14 @@ macro_rules! filtered {
 
 /// Configurations by flag and environment.
 pub(crate) type Configs = HashMap<(Uuid, Uuid), VersionedConfig>;
+
+/// A flag's own fields, or a configuration of it, as they are stored.
+pub(crate) struct StoredText {
+    pub(crate) flag: Uuid,
+    /// A JSON object.
+    pub(crate) text: String,
+    pub(crate) version: u64,
+}
 
 pub(crate) async fn insert(
     transaction: &mut Transaction,
@@ -99,11 +106,12 @@ pub(crate) async fn by_key(
     executor.query_optional(BY_KEY, params![project, key]).await?.as_ref().map(read).transpose()
 }
 
-pub(crate) async fn of_project(
+/// The flags' own fields as they are stored.
+pub(crate) async fn texts_of_project(
     executor: &mut impl Executor,
     project: Uuid,
-) -> Result<Vec<FlagRecord>, StoreError> {
-    executor.query(OF_PROJECT, params![project]).await?.iter().map(read).collect()
+) -> Result<Vec<StoredText>, StoreError> {
+    executor.query(TEXTS_OF_PROJECT, params![project]).await?.into_iter().map(StoredText::read).collect()
 }
 
 /// One page in the order of their keys, and how many there are.
@@ -137,12 +145,13 @@ pub(crate) async fn configs_between(
     read_configs(&executor.query(CONFIGS_BETWEEN, params![project, first, last]).await?)
 }
 
-/// The stored configurations of one environment.
-pub(crate) async fn configs_of_environment(
+/// The configurations of one environment as they are stored.
+pub(crate) async fn texts_of_environment(
     executor: &mut impl Executor,
     environment: Uuid,
-) -> Result<Configs, StoreError> {
-    read_configs(&executor.query(CONFIGS_OF_ENVIRONMENT, params![environment]).await?)
+) -> Result<Vec<StoredText>, StoreError> {
+    let rows = executor.query(TEXTS_OF_ENVIRONMENT, params![environment]).await?;
+    rows.into_iter().map(StoredText::read).collect()
 }
 
 pub(crate) async fn put_config(
@@ -154,6 +163,12 @@ pub(crate) async fn put_config(
     let text = json::write(&config.config)?;
     let params = params![flag, environment, text, config.version, config.updated_at];
     transaction.execute(PUT_CONFIG, params).await.map(drop)
+}
+
+impl StoredText {
+    fn read(mut row: Row) -> Result<Self, StoreError> {
+        Ok(Self { flag: row.get(0)?, text: row.take_text(1)?, version: row.get(2)? })
+    }
 }
 
 fn read(row: &Row) -> Result<FlagRecord, StoreError> {

@@ -195,4 +195,12 @@ impl Row {
         let value = self.0.get(index).ok_or_else(|| StoreError::Statement(format!("no column {index}")))?;
         T::from_value(value).map_err(|found| StoreError::Statement(format!("column {index} is {found}")))
     }
+
+    /// The text of the column at `index`, which is `NULL` afterwards.
+    pub(crate) fn take_text(&mut self, index: usize) -> Result<String, StoreError> {
+        match self.0.get_mut(index).map(|value| std::mem::replace(value, Value::Null)) {
+            Some(Value::Text(text)) => Ok(text),
+            _ => Err(StoreError::Statement(format!("column {index} is not text"))),
+        }
+    }
 }

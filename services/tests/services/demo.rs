@@ -34,10 +34,10 @@ async fn a_demonstration_has_all_it_promises() {
     }
     let snapshot = fixture.services.snapshots.get("demo", "development").unwrap().snapshot.load_full();
     let on: Vec<_> =
-        snapshot.flags.values().filter(|flag| flag.config.enabled).map(|flag| &*flag.flag.key).collect();
+        snapshot.compiled.flags().filter(|flag| flag.is_enabled()).map(|flag| flag.key()).collect();
     assert_eq!(on, ["banner-text", "beta-search", "max-items", "new-checkout", "theme"]);
     let production = fixture.services.snapshots.get("demo", "production").unwrap().snapshot.load_full();
-    assert!(production.flags.values().all(|flag| !flag.config.enabled));
+    assert!(production.compiled.flags().all(|flag| !flag.is_enabled()));
 
     assert_eq!(answer(&fixture, "beta-search", &json!({"plan": "pro"})).as_deref(), Some("on"));
     assert_eq!(answer(&fixture, "beta-search", &json!({"plan": "free"})).as_deref(), Some("off"));

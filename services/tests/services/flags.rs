@@ -263,14 +263,14 @@ async fn everything_is_there_after_a_restart() {
     fixture.configure("search", "development", on()).await.unwrap();
     let fixture = fixture.reopened().await;
     assert_eq!(fixture.answer("search").as_deref(), Some("on"));
-    let snapshot = fixture.handle("development").snapshot.load_full();
-    assert_eq!((snapshot.revision, snapshot.flags["search"].config_version), (2, 1));
+    assert_eq!(fixture.definitions("development").revision, 2);
+    assert_eq!(fixture.defined("search").environments["development"].version, 1);
 }
 
 #[tokio::test]
 async fn a_patched_snapshot_is_what_a_restart_reads() {
     let fixture = Fixture::new().await;
-    for key in ["a", "b", "c"] {
+    for key in ["c", "a", "b"] {
         fixture.flag(key).await;
     }
     fixture.services.segments.create(&member(), PROJECT, &json!({"key": "team"})).await.unwrap();
@@ -284,6 +284,57 @@ async fn a_patched_snapshot_is_what_a_restart_reads() {
     };
     let patched = shown(&fixture);
     assert_eq!(patched, shown(&fixture.reopened().await));
+}
+
+#[tokio::test]
+async fn definitions_are_what_the_management_api_shows() {
+    let fixture = Fixture::new().await;
+    for key in ["c", "a", "b"] {
+        fixture.flag(key).await;
+    }
+    let segment =
+        json!({"key": "team", "include": ["ada"], "when": {"attribute": "plan", "op": "eq", "values": [1]}});
+    fixture.services.segments.create(&member(), PROJECT, &segment).await.unwrap();
+    let rule = json!({"enabled": true, "rules": [{"when": {"segment": "team"}, "serve": {"variant": "on"}}]});
+    fixture.configure("a", "development", rule).await.unwrap();
+    fixture.services.flags.delete(&member(), PROJECT, "b", Expected::Any).await.unwrap();
+    let mut updated = serde_json::to_value(fixture.flag("d").await).unwrap();
+    updated["description"] = json!("with \"quotes\"}");
+    fixture.services.flags.update(&member(), PROJECT, "d", Expected::Any, &updated).await.unwrap();
+
+    let handle = fixture.handle("development");
+    let written = handle.definitions(&handle.snapshot.load());
+    let definitions = fixture.definitions("development");
+    assert_eq!(written, serde_json::to_vec(&definitions).unwrap(), "it is what its type says, to the byte");
+    assert_eq!((definitions.project.as_str(), definitions.environment.as_str()), (PROJECT, "development"));
+    assert_eq!(definitions.revision, 8);
+    assert_eq!(definitions.segments[0].include, ["ada"]);
+    let keys: Vec<_> = definitions.flags.iter().map(|defined| defined.flag.key.as_str()).collect();
+    assert_eq!(keys, ["a", "c", "d"]);
+    for defined in &definitions.flags {
+        let shown = fixture.services.flags.get(PROJECT, &defined.flag.key).await.unwrap();
+        let (environment, config) = &shown.environments[0];
+        assert_eq!((&defined.flag, defined.version), (&*shown.flag, shown.version));
+        assert_eq!(defined.environments.keys().collect::<Vec<_>>(), [environment]);
+        let own = &defined.environments[environment];
+        assert_eq!((&own.config, own.version), (&config.config, config.version));
+    }
+}
+
+#[tokio::test]
+async fn definitions_are_written_once_and_not_kept_for_ever() {
+    let fixture = Fixture::new().await;
+    fixture.flag("a").await;
+    let handle = fixture.handle("development");
+    let written = || handle.definitions(&handle.snapshot.load());
+    let first = written();
+    assert_eq!(first.as_ptr(), written().as_ptr(), "who asks next gets the same");
+    fixture.services.housekeep().await.unwrap();
+    let second = written();
+    assert_ne!(first.as_ptr(), second.as_ptr(), "nobody had asked since");
+    assert_eq!(first, second);
+    fixture.flag("b").await;
+    assert_ne!(second, written());
 }
 
 #[tokio::test]

@@ -49,7 +49,7 @@ async fn a_change_is_heard_of() {
     fixture.configure("search", "development", json!({"enabled": true})).await.unwrap();
     until(|| other.revisions() == fixture.services.revisions()).await;
     let handle = other.snapshots.get(PROJECT, "development").unwrap();
-    assert!(handle.snapshot.load().flags["search"].config.enabled);
+    assert!(handle.snapshot.load().compiled.flag("search").unwrap().is_enabled());
     other.close(PATIENCE).await.unwrap();
 }
 

@@ -48,7 +48,7 @@ async fn many_changes_at_once_keep_their_order() {
     let handle = fixture.handle("development");
     assert_eq!(handle.snapshot.load().revision, 41);
     let stored = fixture.services.flags.config(PROJECT, "search", "development").await.unwrap();
-    assert_eq!(handle.snapshot.load().flags["search"].config, stored.config);
+    assert_eq!(fixture.defined("search").environments["development"].config, stored.config);
 }
 
 #[tokio::test]
@@ -82,8 +82,8 @@ async fn what_another_process_wrote_is_read_with_the_next_change() {
     let grant = fixture.grant("development").await;
     let mut stream = Subscription::open(&grant, None, fixture.clock.now());
     fixture.flag("other").await;
-    let snapshot = fixture.handle("development").snapshot.load_full();
-    assert_eq!((snapshot.revision, snapshot.flags["search"].flag.name.as_str()), (3, "Elsewhere"));
+    let (revision, search) = (fixture.definitions("development").revision, fixture.defined("search"));
+    assert_eq!((revision, search.flag.name.as_str()), (3, "Elsewhere"));
     let StreamItem::Event(event) = stream.next().await else { panic!("it ended") };
     assert_eq!(event.kind, EventKind::Refetch);
 }
@@ -149,8 +149,8 @@ async fn a_failing_commit_changes_nothing_in_memory_and_is_looked_into() {
         .await
         .unwrap();
     fixture.services.housekeep().await.unwrap();
-    let snapshot = fixture.handle("development").snapshot.load_full();
-    assert_eq!((snapshot.revision, snapshot.flags["search"].flag.name.as_str()), (2, "Found"));
+    let (revision, search) = (fixture.definitions("development").revision, fixture.defined("search"));
+    assert_eq!((revision, search.flag.name.as_str()), (2, "Found"));
     let StreamItem::Event(event) = stream.next().await else { panic!("it ended") };
     assert_eq!((event.kind, event.revision), (EventKind::Refetch, 2));
 }

@@ -28,7 +28,7 @@ use flagstone_services::engine::{Context, Fault};
 use flagstone_services::error::ServiceError;
 use flagstone_services::flags::FlagDetails;
 use flagstone_services::keys::KeyGrant;
-use flagstone_services::snapshot::EnvironmentHandle;
+use flagstone_services::snapshot::{DefinedFlag, Definitions, EnvironmentHandle};
 use flagstone_services::store::testing::TestDatabase;
 use flagstone_services::store::{DatabaseOptions, Row};
 use flagstone_services::version::Expected;
@@ -98,6 +98,18 @@ impl Fixture {
         let snapshot = self.handle("development").snapshot.load_full();
         let resolution = snapshot.compiled.evaluate(key, &Context::empty(self.clock.now()))?;
         resolution.variant.map(|variant| variant.key().to_owned())
+    }
+
+    /// What server SDKs get.
+    fn definitions(&self, environment: &str) -> Definitions {
+        let handle = self.handle(environment);
+        serde_json::from_slice(&handle.definitions(&handle.snapshot.load())).unwrap()
+    }
+
+    /// A flag among them in `development`.
+    fn defined(&self, key: &str) -> DefinedFlag {
+        let mut flags = self.definitions("development").flags.into_iter();
+        flags.find(|defined| defined.flag.key == key).unwrap()
     }
 
     async fn grant(&self, environment: &str) -> Arc<KeyGrant> {

@@ -51,6 +51,6 @@ async fn a_panic_in_the_midst_of_a_change_ends_that_change_and_memory_finds_back
         assert_eq!(fixture.answer("search").as_deref(), Some(expected), "{kind:?}");
         fixture.configure("other", "development", json!({"enabled": false})).await.unwrap();
         let kept = fixture.services.flags.config(PROJECT, "search", "development").await.unwrap().config;
-        assert_eq!(fixture.handle("development").snapshot.load().flags["search"].config, kept, "{kind:?}");
+        assert_eq!(fixture.defined("search").environments["development"].config, kept, "{kind:?}");
     }
 }
