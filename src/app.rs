@@ -24,6 +24,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
+    runtime::Handle,
     signal::unix::{Signal, SignalKind, signal},
     task::JoinSet,
 };
@@ -125,14 +126,21 @@ struct Signals {
 // === impl App ===
 
 impl App {
-    /// Starts all parts.
-    pub(crate) async fn start(loaded: Loaded, start: &Start, logging: &Logging) -> Result<Self, StartError> {
+    /// Starts all parts. What takes long is done on the blocking threads of `background`.
+    pub(crate) async fn start(
+        loaded: Loaded,
+        start: &Start,
+        logging: &Logging,
+        background: &Handle,
+    ) -> Result<Self, StartError> {
         let settings = loaded.settings.clone();
         tracing::info!(settings = %serde_json::to_value(&settings).unwrap_or_default(), version = VERSION, "starting");
         let signals = Signals::new().map_err(StartError::Signals)?;
         let layers = LayerFigures::default();
         let figures = Figures::new(&layers, QueryDurations::new(), VERSION);
-        let services = Services::open(service_options(&settings, &figures)?).await?;
+        let mut options = service_options(&settings, &figures)?;
+        options.accounts.background = Some(background.clone());
+        let services = Services::open(options).await?;
         tracing::info!(database = %settings.database.url, "the database is open and migrated");
         let demo = first_admin(&services, &settings, start).await?;
         let counters = redis_counters(&settings, &services).await?;
@@ -162,6 +170,7 @@ impl App {
             fallback: flagstone_routes::fallback(),
             variables: environment_variables(),
             settings: Some(Arc::new(loaded.clone())),
+            background: Some(background.clone()),
         };
         let pipeline = Pipeline::load(&loaded.pipeline_file(), host).map_err(StartError::Pipeline)?;
         let _ = shared.pipeline.set(pipeline.clone());
@@ -425,6 +434,7 @@ pub(crate) fn check(loaded: &Loaded) -> Result<Pipeline, StartError> {
         fallback: flagstone_routes::fallback(),
         variables: environment_variables(),
         settings: None,
+        background: None,
     };
     let checked = Pipeline::load(&loaded.pipeline_file(), host).map_err(StartError::Pipeline);
     writer.close(Duration::from_secs(1));

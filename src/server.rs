@@ -3,6 +3,7 @@
 pub(crate) mod activity;
 pub(crate) mod admin;
 mod answer_body;
+pub(crate) mod background;
 pub(crate) mod connection;
 pub(crate) mod descriptors;
 pub(crate) mod drain;

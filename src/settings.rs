@@ -1,24 +1,21 @@
 //! `flagstone.toml` as types. Which setting takes which variable stands in the shipped file.
 
 mod checks;
+mod loaded;
 mod reference;
 mod secret;
 mod setting;
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use flagstone_layers::kernel::{Environment, List, Network, Size, Time};
-use flagstone_pipeline::{Report, SettingsEnvironment, SettingsSource, Variables, read_settings};
+use flagstone_pipeline::Variables;
 use http::Uri;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
+    loaded::Loaded,
     reference::reference,
     secret::{DatabaseAddress, Secret},
 };
@@ -229,110 +226,12 @@ pub(crate) struct Shutdown {
     pub(crate) deadline: Time,
 }
 
-/// The settings of a process: read once, watched for changes that take a restart.
-#[derive(Clone)]
-pub(crate) struct Loaded {
-    /// The settings, with what the command line put over them.
-    pub(crate) settings: Settings,
-    /// What is doubtful about them.
-    pub(crate) warnings: Report,
-    /// The settings as they were read.
-    read: Settings,
-    folder: PathBuf,
-    sources: Vec<PathBuf>,
-    /// The names of all variables.
-    names: Vec<String>,
-    variables: Variables,
-    /// The faults of the file that were logged last, so that those of one save are logged once.
-    said: Arc<Mutex<String>>,
-}
-
 /// A setting that is of the right type and makes no sense all the same.
 #[derive(Debug, thiserror::Error)]
 #[error("the setting {name}: {problem}")]
 pub(crate) struct BadSetting {
     name: &'static str,
     problem: String,
-}
-
-// === impl Loaded ===
-
-impl Loaded {
-    /// Reads the settings of a configuration folder. The names of all variables are asked for since one that is no
-    /// setting is a fault.
-    pub(crate) fn read(folder: &Path, names: &[String], variables: &Variables) -> Result<Self, Report> {
-        let environment = SettingsEnvironment { prefix: PREFIX, names, variables };
-        let loaded = read_settings(&folder.join(FILE), environment, checks::check)?;
-        let (settings, sources) = (loaded.values, loaded.sources);
-        Ok(Self {
-            read: Settings::clone(&settings),
-            settings,
-            warnings: loaded.warnings,
-            folder: folder.to_owned(),
-            sources,
-            names: names.to_vec(),
-            variables: Arc::clone(variables),
-            said: Arc::default(),
-        })
-    }
-
-    /// The pipeline file.
-    pub(crate) fn pipeline_file(&self) -> PathBuf {
-        self.folder.join(PIPELINE_FILE)
-    }
-}
-
-impl SettingsSource for Loaded {
-    fn paths(&self) -> Vec<PathBuf> {
-        self.sources.clone()
-    }
-
-    fn changed(&self) -> Vec<String> {
-        let now = match Self::read(&self.folder, &self.names, &self.variables) {
-            Ok(now) => now,
-            // It changes nothing: it is read at the next start, which it would stop.
-            Err(report) => {
-                self.say(report.to_string());
-                return Vec::new();
-            }
-        };
-        self.say(String::new());
-        let mut changed = Vec::new();
-        differences("", &shown(&self.read), &shown(&now.settings), &mut changed);
-        let secrets = self.read.secrets().into_iter().zip(now.settings.secrets());
-        for ((name, before), (_, now)) in secrets {
-            if before != now && !changed.iter().any(|known| known == name) {
-                changed.push(name.to_owned());
-            }
-        }
-        changed
-    }
-}
-
-fn shown(settings: &Settings) -> serde_json::Value {
-    serde_json::to_value(settings).unwrap_or_default()
-}
-
-impl Loaded {
-    fn say(&self, faults: String) {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        if *said != faults && !faults.is_empty() {
-            tracing::warn!(faults, "{FILE} has faults: the next start would be refused");
-        }
-        *said = faults;
-    }
-}
-
-/// The names of the settings in which two documents differ.
-fn differences(prefix: &str, before: &serde_json::Value, after: &serde_json::Value, names: &mut Vec<String>) {
-    if let (serde_json::Value::Object(before), serde_json::Value::Object(after)) = (before, after) {
-        for (key, value) in before {
-            let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
-            differences(&name, value, after.get(key).unwrap_or(&serde_json::Value::Null), names);
-        }
-    } else if before != after {
-        names.push(prefix.to_owned());
-    }
 }
 
 /// Looks variables up in the process's environment.

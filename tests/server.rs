@@ -18,6 +18,8 @@ mod socket;
 mod access_log;
 #[path = "server/accounts.rs"]
 mod accounts;
+#[path = "server/background.rs"]
+mod background;
 #[path = "server/bad_input.rs"]
 mod bad_input;
 #[path = "server/bodies.rs"]

@@ -12,9 +12,9 @@ use sha2::{Digest, Sha256};
 /// The most bytes of a file that are looked at. A pipeline reads no file that large.
 const LARGEST: u64 = 4 << 20;
 
-/// What some files hold at one moment.
+/// What some files hold at one moment. What cannot be read is told apart from what is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Fingerprint(BTreeMap<PathBuf, Content>);
+pub struct Fingerprint(BTreeMap<PathBuf, Content>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Content {
@@ -25,7 +25,7 @@ enum Content {
 
 impl Fingerprint {
     /// What these files hold now.
-    pub(crate) fn of<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Self {
+    pub fn of<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Self {
         let mut contents = BTreeMap::new();
         for path in paths {
             contents.entry(path.to_path_buf()).or_insert_with(|| Content::of(path));
@@ -34,7 +34,7 @@ impl Fingerprint {
     }
 
     /// What the same files hold now.
-    pub(crate) fn again(&self) -> Self {
+    pub fn again(&self) -> Self {
         Self::of(self.paths())
     }
 
@@ -43,7 +43,7 @@ impl Fingerprint {
     }
 
     /// Whether it tells of all of these.
-    pub(crate) fn covers(&self, paths: &[PathBuf]) -> bool {
+    pub fn covers(&self, paths: &[PathBuf]) -> bool {
         paths.iter().all(|path| self.0.contains_key(path))
     }
 

@@ -101,6 +101,7 @@ impl Server {
             fallback: handler(|_| async { answer(StatusCode::NOT_FOUND, Body::empty()) }),
             variables: Arc::new(move |name| known.lock().unwrap().get(name).cloned()),
             settings: Some(settings.clone()),
+            background: None,
         };
         let pipeline = match Pipeline::load(&folder.path().join(name), host) {
             Ok(pipeline) => pipeline,

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use flagstone_layers::kernel::{Next, Registry, Resources, RouteSpec};
+use tokio::runtime::Handle;
 
 use crate::Variables;
 
@@ -20,6 +21,9 @@ pub struct Host {
     pub variables: Variables,
     /// The server's own settings, if they come from files that are to be watched too.
     pub settings: Option<Arc<dyn SettingsSource>>,
+    /// Whose blocking threads read and build pipelines; those of the caller's runtime where there is none. Threads that
+    /// step back behind those that serve keep a reload from being felt.
+    pub background: Option<Handle>,
 }
 
 /// Settings of the server itself, which take a restart to change. Asked on threads that may block.

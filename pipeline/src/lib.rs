@@ -38,6 +38,7 @@ pub use self::{
     diagnostic::{Diagnostic, Format, Location, Report, Severity},
     diff::{Changes, Reset},
     explain::{ExplainedLayer, Explanation, explain},
+    fingerprint::Fingerprint,
     host::{Host, SettingsSource},
     outcome::{Applied, Attempt, Outcome, OutcomeKind, Trigger},
     pipeline::Pipeline,

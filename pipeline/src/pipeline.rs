@@ -12,7 +12,7 @@ use std::{
 use arc_swap::{ArcSwap, Guard};
 use flagstone_layers::kernel::{Exchange, Panic, Readmission};
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::{runtime::Handle, sync::watch, task::JoinHandle};
 
 use crate::{
     diagnostic::{Diagnostic, Location, Report, Source},
@@ -39,12 +39,19 @@ pub(crate) struct Inner {
     current: ArcSwap<Snapshot>,
     attempts: watch::Sender<Arc<Attempt>>,
     mailbox: Arc<Mailbox>,
-    /// Held while an attempt is made: there is one at a time.
     states: Mutex<States>,
     seen: Mutex<Fingerprint>,
     retired: Mutex<Retired>,
     reloads: Mutex<ReloadCounts>,
     streams_ended: AtomicU64,
+}
+
+/// What an attempt came to before it has any effect.
+struct Made {
+    read: Read,
+    before: Arc<Snapshot>,
+    /// What could run next; `None` where it is what runs already.
+    candidate: Result<Option<Candidate>, Report>,
 }
 
 // === impl Pipeline ===
@@ -100,8 +107,7 @@ impl Pipeline {
 
     /// What [`reload`](Self::reload) would come to. Has no effect, and is not shown by the status.
     pub async fn dry_run(&self) -> Outcome {
-        let inner = Arc::clone(&self.inner);
-        let outcome = tokio::task::spawn_blocking(move || inner.dry_run()).await;
+        let outcome = self.in_background(Inner::dry_run).await;
         outcome.unwrap_or_else(|error| self.inner.broken(&error.to_string()))
     }
 
@@ -126,25 +132,48 @@ impl Pipeline {
         Watcher::start(self.clone(), watching)
     }
 
-    pub(crate) fn inner(&self) -> &Arc<Inner> {
-        &self.inner
-    }
-
     /// Makes attempts until nobody waits for one.
     async fn meet_wishes(self, mut duty: Duty) {
         while let Some(wish) = duty.next() {
-            let inner = Arc::clone(&self.inner);
-            let trigger = wish.trigger;
             // Only where the runtime shuts down is there no outcome; those who wait learn that as the wish is dropped.
-            let Ok((outcome, replaced)) = tokio::task::spawn_blocking(move || inner.attempt(trigger)).await
-            else {
-                return;
-            };
+            let Some((outcome, replaced)) = self.attempt(wish.trigger).await else { return };
             if let Some(replaced) = replaced {
-                tokio::spawn(retire(replaced));
+                tokio::spawn(self.clone().retire(replaced));
             }
             wish.answer(&outcome);
         }
+    }
+
+    /// One attempt, and the snapshot that it replaced. The next one is built in the background, and put in its place by
+    /// a thread that is not: streams wait for what is locked meanwhile.
+    async fn attempt(&self, trigger: Trigger) -> Option<(Outcome, Option<Arc<Snapshot>>)> {
+        let made = self.in_background(|inner| Panic::catch(|| inner.make())).await.ok()?;
+        let inner = Arc::clone(&self.inner);
+        tokio::task::spawn_blocking(move || inner.finish(trigger, made)).await.ok()
+    }
+
+    /// Runs what takes a while, where that delays nobody.
+    pub(crate) fn in_background<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        let inner = Arc::clone(&self.inner);
+        let background = self.inner.loader.host().background.clone();
+        background.unwrap_or_else(Handle::current).spawn_blocking(move || work(&inner))
+    }
+
+    /// Lets go of a snapshot where that holds up no request: a request that is being routed at this moment may hold it
+    /// too, and the last to let go pays for taking it down.
+    async fn retire(self, snapshot: Arc<Snapshot>) {
+        const PAUSE: Duration = Duration::from_millis(20);
+        const PAUSES: usize = 50;
+        for _ in 0..PAUSES {
+            if Arc::strong_count(&snapshot) == 1 {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        self.in_background(move |_| drop(snapshot));
     }
 }
 
@@ -157,22 +186,31 @@ impl std::fmt::Debug for Pipeline {
 // === impl Inner ===
 
 impl Inner {
-    /// One attempt, and the snapshot that it replaced. A panic is an outcome too: it refuses the pipeline.
-    fn attempt(self: &Arc<Self>, trigger: Trigger) -> (Outcome, Option<Arc<Snapshot>>) {
-        Panic::catch(|| self.try_attempt(trigger))
-            .unwrap_or_else(|panic| (self.failed(trigger, &panic), None))
-    }
-
-    fn try_attempt(self: &Arc<Self>, trigger: Trigger) -> (Outcome, Option<Arc<Snapshot>>) {
-        let mut states = lock(&self.states);
-        states.prune(Instant::now());
+    /// Reads the files and builds what they say. Changes nothing.
+    fn make(&self) -> Made {
         let known = lock(&self.seen).clone();
         let mut read = self.loader.read(&known);
         let before = self.current.load_full();
-        let (outcome, replaced) = match self.candidate(&mut read, &before, &states) {
+        let candidate = self.candidate(&mut read, &before);
+        Made { read, before, candidate }
+    }
+
+    /// Has what was made take effect. A panic is an outcome too: it refuses the pipeline.
+    fn finish(
+        self: &Arc<Self>,
+        trigger: Trigger,
+        made: Result<Made, Panic>,
+    ) -> (Outcome, Option<Arc<Snapshot>>) {
+        made.and_then(|made| Panic::catch(|| self.put(trigger, made)))
+            .unwrap_or_else(|panic| (self.failed(trigger, &panic), None))
+    }
+
+    fn put(self: &Arc<Self>, trigger: Trigger, made: Made) -> (Outcome, Option<Arc<Snapshot>>) {
+        let Made { read, before, candidate } = made;
+        let (outcome, replaced) = match candidate {
             Ok(Some(candidate)) => {
                 let outcome = candidate.applied(&read.fields);
-                *states = candidate.states;
+                *lock(&self.states) = candidate.states;
                 self.current.store(Arc::new(candidate.snapshot));
                 self.replaced(&before);
                 (outcome, Some(before))
@@ -201,27 +239,25 @@ impl Inner {
     }
 
     fn dry_run(&self) -> Outcome {
-        let states = lock(&self.states).clone();
         let mut read = self.loader.read(&Fingerprint::default());
         let before = self.current.load_full();
-        match self.candidate(&mut read, &before, &states) {
+        match self.candidate(&mut read, &before) {
             Ok(Some(candidate)) => candidate.applied(&read.fields),
             Ok(None) => read.unchanged(before.generation().number()),
             Err(report) => read.rejected(report),
         }
     }
 
-    /// What could run next; `None` where it is what runs already.
-    fn candidate(
-        &self,
-        read: &mut Read,
-        before: &Snapshot,
-        states: &States,
-    ) -> Result<Option<Candidate>, Report> {
+    fn candidate(&self, read: &mut Read, before: &Snapshot) -> Result<Option<Candidate>, Report> {
         if read.digest() == before.digest() {
             return Ok(None);
         }
-        self.loader.prepare(read, Some(before), states).map(Some)
+        let states = {
+            let mut states = lock(&self.states);
+            states.prune(Instant::now());
+            states.clone()
+        };
+        self.loader.prepare(read, Some(before), &states).map(Some)
     }
 
     /// What an attempt comes to that could not be made.
@@ -307,20 +343,6 @@ impl Readmission for Inner {
         }
         readmitted
     }
-}
-
-/// Lets go of a snapshot where that holds up no request: a request that is being routed at this moment may hold it too,
-/// and the last to let go pays for taking it down.
-async fn retire(snapshot: Arc<Snapshot>) {
-    const PAUSE: Duration = Duration::from_millis(20);
-    const PAUSES: usize = 50;
-    for _ in 0..PAUSES {
-        if Arc::strong_count(&snapshot) == 1 {
-            break;
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-    tokio::task::spawn_blocking(move || drop(snapshot));
 }
 
 /// The data behind these locks is whole at every moment: a panic elsewhere does not spoil it.

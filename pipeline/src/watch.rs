@@ -10,11 +10,14 @@ use std::{
 use notify::{EventKind, RecursiveMode, Watcher as _, event::AccessKind, event::AccessMode};
 use tokio::{
     sync::{Notify, watch},
-    task::{AbortHandle, spawn_blocking},
+    task::AbortHandle,
     time::{Instant, sleep, sleep_until},
 };
 
-use crate::{outcome::Trigger, pipeline::Pipeline};
+use crate::{
+    outcome::Trigger,
+    pipeline::{Inner, Pipeline},
+};
 
 /// Reloads a pipeline when a file it was made from changes, until it is dropped.
 ///
@@ -124,13 +127,12 @@ async fn settle(wake: &Notify, watching: &Watching) {
 
 /// Where a setting of the host cannot be asked for, nothing is known to have changed: the next look will tell.
 async fn is_stale(pipeline: &Pipeline) -> bool {
-    let inner = Arc::clone(pipeline.inner());
-    spawn_blocking(move || inner.is_stale()).await.unwrap_or(false)
+    pipeline.in_background(Inner::is_stale).await.unwrap_or(false)
 }
 
 async fn open(pipeline: &Pipeline, wake: &Arc<Notify>) -> Option<Eyes> {
-    let (inner, wake) = (Arc::clone(pipeline.inner()), Arc::clone(wake));
-    spawn_blocking(move || Eyes::open(&inner.watched(), &wake)).await.ok().flatten()
+    let wake = Arc::clone(wake);
+    pipeline.in_background(move |inner| Eyes::open(&inner.watched(), &wake)).await.ok().flatten()
 }
 
 // === impl Eyes ===

@@ -29,6 +29,7 @@ impl Server {
             fallback: answer(),
             variables: Arc::new(|_| None),
             settings: None,
+            background: None,
         };
         let pipeline = Pipeline::load(&path, host).unwrap_or_else(|report| panic!("{report}"));
         Self { folder, pipeline }

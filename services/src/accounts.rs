@@ -19,6 +19,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+
 pub use email::is_email;
 pub use email_domain::{EmailDomains, NoNameServers};
 pub use lockout::LockoutPolicy;
@@ -46,6 +48,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 pub struct AccountOptions {
     /// How passwords are hashed.
     pub hashing: HashingOptions,
+    /// On whose blocking threads; those of the caller's runtime where there is none.
+    pub background: Option<Handle>,
     /// A session ends after that long without a request.
     pub session_idle: Duration,
     /// A session ends that long after the sign-in.
@@ -70,6 +74,7 @@ impl Default for AccountOptions {
     fn default() -> Self {
         Self {
             hashing: HashingOptions::default(),
+            background: None,
             session_idle: Duration::from_secs(60 * 60),
             session_lifetime: Duration::from_secs(12 * 60 * 60),
             sessions_per_user: 20,
@@ -137,7 +142,7 @@ impl Accounts {
         Ok(Self(Arc::new(Inner {
             db,
             clock,
-            hasher: PasswordHasher::new(&options.hashing)?,
+            hasher: PasswordHasher::new(&options.hashing)?.on(options.background.clone()),
             options,
             sessions: SessionCache::default(),
             figures: Figures::default(),

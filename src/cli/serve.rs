@@ -15,7 +15,7 @@ use super::{Exit, ReportFormat, fail, show_report};
 use crate::{
     app::{App, Start, StartError},
     logging::Logging,
-    server::admin::AdminAddress,
+    server::{admin::AdminAddress, background},
     settings::{Loaded, environment_names, environment_variables},
 };
 
@@ -64,13 +64,17 @@ impl Serve {
             let place = format_args!("{}:{}", found.file, found.line);
             tracing::warn!(code = found.code, %place, help = found.help, "{}", found.message);
         }
-        let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-            Ok(runtime) => runtime,
+        let runtimes = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .and_then(|runtime| Ok((runtime, background::runtime()?)));
+        let (runtime, background) = match runtimes {
+            Ok(runtimes) => runtimes,
             Err(error) => return fail(format_args!("the runtime does not start: {error}")),
         };
         let start = Start { demo: self.demo, ready_file: self.ready_file };
         let serving = async {
-            match App::start(loaded, &start, &logging).await {
+            match App::start(loaded, &start, &logging, background.handle()).await {
                 Ok(app) => match app.run().await {
                     true => Exit::Done,
                     false => Exit::Failed,
@@ -91,6 +95,7 @@ impl Serve {
             fail(format_args!("the server panicked: {panic}"))
         });
         runtime.shutdown_timeout(std::time::Duration::from_millis(100));
+        background.shutdown_background();
         logging.close(std::time::Duration::from_secs(1));
         exit
     }

@@ -1,6 +1,6 @@
 use std::{collections::HashMap, fs};
 
-use flagstone_pipeline::Format;
+use flagstone_pipeline::{Format, Report, SettingsSource};
 use tempfile::TempDir;
 
 use super::{
@@ -209,6 +209,26 @@ fn each_setting_that_changes_asks_for_a_restart_by_name() {
         fs::write(place.folder.path().join(FILE), "[server]\nlisten = 5\n").unwrap();
         assert!(loaded.changed().is_empty(), "what cannot be read changes nothing");
     }
+}
+
+#[test]
+fn what_a_file_holds_that_the_settings_came_to_name_is_looked_at_too() {
+    let place = Place::new("public_url = \"\"\n");
+    let loaded = place.read().unwrap();
+    let value = place.folder.path().join("url");
+    let named = format!("public_url = {{ file = {:?} }}\n", value.to_str().unwrap());
+    fs::write(&value, "https://flags.example.com").unwrap();
+    fs::write(place.folder.path().join(FILE), named).unwrap();
+    assert_eq!(loaded.changed(), ["public_url"]);
+    assert_eq!(loaded.changed(), ["public_url"], "it stays as it is");
+    fs::write(&value, "https://flags.example.net").unwrap();
+    let now = place.read().unwrap();
+    assert!(now.changed().is_empty());
+    assert_eq!(loaded.changed(), ["public_url"]);
+    fs::remove_file(&value).unwrap();
+    assert!(loaded.changed().is_empty(), "what cannot be read changes nothing");
+    fs::write(place.folder.path().join(FILE), "public_url = \"\"\n").unwrap();
+    assert!(loaded.changed().is_empty() && now.changed() == ["public_url"], "it is as it was");
 }
 
 #[test]

@@ -204,7 +204,7 @@ async fn a_dry_run_tells_what_would_be_and_changes_nothing() {
         (1, Trigger::Start, 1)
     );
     assert_eq!([server.status(HELLO).await, server.status(HELLO).await], [OK, LIMITED]);
-    becomes(server.pipeline.inner().alive(), 1).await;
+    becomes(server.pipeline.inner.alive(), 1).await;
 }
 
 #[tokio::test]
@@ -345,6 +345,7 @@ async fn a_bad_start_tells_all_faults() {
         fallback: server.pipeline.current().fallback().clone(),
         variables: Arc::new(|_| None),
         settings: None,
+        background: None,
     };
     let report = Pipeline::load(&path, host).unwrap_err();
     let codes: Vec<_> = report.diagnostics.iter().map(|found| found.code).collect();
@@ -394,7 +395,7 @@ async fn a_storm_of_reloads_leaves_one_snapshot() {
         server.save(&headed(&number.to_string()));
         assert_eq!(kind(&server.reload().await), OutcomeKind::Applied);
     }
-    becomes(server.pipeline.inner().alive(), 1).await;
+    becomes(server.pipeline.inner.alive(), 1).await;
 
     let status = server.pipeline.status();
     assert_eq!((status.generation, status.snapshots), (1_001, 1));

@@ -9,6 +9,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::{
     ARGON2ID_IDENT, Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version,
 };
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::password::Password;
@@ -93,6 +94,8 @@ pub struct PasswordHasher {
     places: Arc<Semaphore>,
     patience: Duration,
     hashes: Arc<AtomicU64>,
+    /// Whose threads hash; those of the caller's runtime where there is none.
+    background: Option<Handle>,
 }
 
 impl PasswordHasher {
@@ -106,7 +109,13 @@ impl PasswordHasher {
             places: Arc::new(Semaphore::new(options.at_a_time.clamp(1, Semaphore::MAX_PERMITS))),
             patience: options.patience,
             hashes: Arc::default(),
+            background: None,
         })
+    }
+
+    /// The same on the blocking threads of another runtime.
+    pub fn on(self, background: Option<Handle>) -> Self {
+        Self { background, ..self }
     }
 
     /// The PHC string of a new password with a fresh salt.
@@ -172,12 +181,14 @@ impl PasswordHasher {
     ) -> Result<T, HashingError> {
         let place = self.place().await?;
         let hasher = self.clone();
-        tokio::task::spawn_blocking(move || {
-            let result = work(&hasher);
-            drop(place);
-            result
-        })
-        .await?
+        let background = self.background.clone().unwrap_or_else(Handle::current);
+        background
+            .spawn_blocking(move || {
+                let result = work(&hasher);
+                drop(place);
+                result
+            })
+            .await?
     }
 
     async fn place(&self) -> Result<OwnedSemaphorePermit, HashingError> {

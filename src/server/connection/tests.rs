@@ -230,6 +230,7 @@ async fn a_request_that_meets_a_panic_has_an_answer_and_one_line_and_the_next_is
         fallback: ok(),
         variables: Arc::new(|_| None),
         settings: None,
+        background: None,
     };
     let table = Table::new(host.routes.iter().map(|(spec, _)| spec)).unwrap();
     let pipeline = Pipeline::load(&file, host).unwrap_or_else(|report| panic!("{report}"));
