@@ -48,15 +48,24 @@ pub(super) fn is_dangerous(character: char) -> bool {
 
 fn escaped(text: &str, buffer: &mut Vec<u8>) {
     let cut = cut(text);
-    let plain = |byte: u8| matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\');
-    // Without an early end, so that many bytes are looked at at once.
-    if cut.bytes().fold(true, |all, byte| all & plain(byte)) {
+    if is_plain(cut.as_bytes()) {
         buffer.extend_from_slice(cut.as_bytes());
     } else {
         cut.chars().for_each(|character| push(character, buffer));
     }
     if cut.len() < text.len() {
         buffer.extend_from_slice("…".as_bytes());
+    }
+}
+
+/// Whether all of it is visible ASCII that JSON does not escape. Sixteen bytes are looked at at once, the last of them
+/// twice where they are no multiple.
+fn is_plain(text: &[u8]) -> bool {
+    let plain = |byte: u8| matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\');
+    let all_plain = |bytes: &[u8; 16]| bytes.iter().fold(true, |all, byte| all & plain(*byte));
+    match text.last_chunk() {
+        Some(last) => text.as_chunks().0.iter().all(all_plain) && all_plain(last),
+        None => text.iter().all(|byte| plain(*byte)),
     }
 }
 
@@ -110,6 +119,27 @@ mod tests {
         assert_eq!(written(json, &"a".repeat(1025)), format!("\"{}…\"", "a".repeat(1024)));
         assert_eq!(written(text, &"a".repeat(1025)), format!("\"{}…\"", "a".repeat(1024)));
         assert_eq!(written(json, &format!("a{}", "ä".repeat(600))), format!("\"a{}…\"", "ä".repeat(511)));
+    }
+
+    #[test]
+    fn what_must_be_escaped_is_seen_wherever_it_stands() {
+        for length in 1..50 {
+            let plain = "~".repeat(length);
+            assert_eq!(written(json, &plain), format!("\"{plain}\""));
+            for place in 0..length {
+                for byte in ["\"", "\\", "\u{1f}", "\u{7f}"] {
+                    let mut value = plain.clone();
+                    value.replace_range(place..=place, byte);
+                    let line = written(json, &value);
+                    assert_eq!(
+                        line.len(),
+                        length + 2 + if matches!(byte, "\"" | "\\") { 1 } else { 5 },
+                        "{line}"
+                    );
+                    assert_eq!(serde_json::from_str::<String>(&line).unwrap(), value);
+                }
+            }
+        }
     }
 
     proptest! {

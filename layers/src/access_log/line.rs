@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{escape, spec::Format};
-use crate::kernel::{Ended, Exchange, Outcome};
+use crate::kernel::{Ended, Exchange, Outcome, RequestId};
 
 /// What one line tells.
 pub(super) struct Line<'a> {
@@ -22,9 +22,22 @@ pub(super) struct Clock {
     text: String,
 }
 
-/// Writes keys and values in one of the formats.
-struct Fields<'a> {
-    format: Format,
+/// The name of a field, as it stands before the value in JSON and in text.
+#[derive(Clone, Copy)]
+struct Name {
+    json: &'static str,
+    text: &'static str,
+}
+
+/// A [`Name`] that is put together when the program is built.
+macro_rules! name {
+    ($name:literal) => {
+        Name { json: concat!(",\"", $name, "\":"), text: concat!(" ", $name, "=") }
+    };
+}
+
+/// Writes fields in JSON, or as text. Each format is compiled for itself.
+struct Fields<'a, const JSON: bool> {
     buffer: &'a mut Vec<u8>,
 }
 
@@ -33,55 +46,65 @@ struct Fields<'a> {
 impl Line<'_> {
     /// Appends the line. `context` is what the host adds to every line, formatted.
     pub(super) fn write(&self, format: Format, context: &[u8], clock: &mut Clock, buffer: &mut Vec<u8>) {
+        match format {
+            Format::Json => self.write_fields(Fields::<true> { buffer }, context, clock),
+            Format::Text => self.write_fields(Fields::<false> { buffer }, context, clock),
+        }
+    }
+
+    fn write_fields<const JSON: bool>(
+        &self,
+        mut fields: Fields<'_, JSON>,
+        context: &[u8],
+        clock: &mut Clock,
+    ) {
         let failed = self.ended.status.is_some_and(|status| status.is_server_error())
             || self.ended.outcome == Outcome::Failed;
-        let level = if failed { "ERROR" } else { "INFO" };
-        let mut fields = Fields { format, buffer };
         fields.begin();
         fields.time(self.time, clock);
-        fields.word("level", level);
-        fields.word("message", "request");
+        fields.word(name!("level"), if failed { "ERROR" } else { "INFO" });
+        fields.word(name!("message"), "request");
         self.write_request(&mut fields);
         self.write_answer(&mut fields);
         fields.buffer.extend_from_slice(context);
         fields.end();
     }
 
-    fn write_request(&self, fields: &mut Fields<'_>) {
+    fn write_request<const JSON: bool>(&self, fields: &mut Fields<'_, JSON>) {
         let exchange = self.exchange;
-        fields.text("method", exchange.method().as_str());
-        fields.text("path", exchange.path());
+        fields.text(name!("method"), exchange.method().as_str());
+        fields.text(name!("path"), exchange.path());
         if let Some(route) = exchange.pattern() {
-            fields.text("route", route);
+            fields.text(name!("route"), route);
         }
         if let Some(id) = exchange.request_id() {
-            fields.text("request_id", id.as_str());
+            fields.id(name!("request_id"), id);
         }
         if let Some(address) = exchange.address() {
-            fields.address("client", address);
+            fields.address(name!("client"), address);
         }
         if let Some(principal) = exchange.principal() {
-            fields.word("principal_kind", principal.kind().as_str());
-            fields.text("principal", principal.id());
+            fields.word(name!("principal_kind"), principal.kind().as_str());
+            fields.text(name!("principal"), principal.id());
             for (key, value) in principal.context() {
-                fields.text(key, value);
+                fields.pair(key, value);
             }
         }
     }
 
-    fn write_answer(&self, fields: &mut Fields<'_>) {
+    fn write_answer<const JSON: bool>(&self, fields: &mut Fields<'_, JSON>) {
         if let Some(status) = self.ended.status {
-            fields.number("status", u64::from(status.as_u16()));
+            fields.number(name!("status"), u64::from(status.as_u16()));
         }
-        fields.milliseconds("duration_ms", self.ended.duration);
-        fields.number("bytes", self.ended.bytes);
-        fields.word("outcome", outcome(self.ended.outcome));
+        fields.milliseconds(name!("duration_ms"), self.ended.duration);
+        fields.number(name!("bytes"), self.ended.bytes);
+        fields.word(name!("outcome"), outcome(self.ended.outcome));
         if let Some(stopped) = self.exchange.stopped() {
-            fields.text("stopped_by", &stopped.layer);
+            fields.text(name!("stopped_by"), &stopped.layer);
         }
-        fields.list("observed", &self.exchange.observed());
+        fields.list(name!("observed"), &self.exchange.observed());
         if let Some(generation) = self.exchange.generation() {
-            fields.number("generation", generation);
+            fields.number(name!("generation"), generation);
         }
     }
 }
@@ -97,133 +120,137 @@ fn outcome(outcome: Outcome) -> &'static str {
 /// What the host adds to every line, as it follows other fields.
 pub(super) fn context(format: Format, pairs: &[(&'static str, String)]) -> Vec<u8> {
     let mut buffer = Vec::new();
-    let mut fields = Fields { format, buffer: &mut buffer };
     for (key, value) in pairs {
-        fields.text(key, value);
+        match format {
+            Format::Json => Fields::<true> { buffer: &mut buffer }.pair(key, value),
+            Format::Text => Fields::<false> { buffer: &mut buffer }.pair(key, value),
+        }
     }
     buffer
 }
 
 // === impl Fields ===
 
-impl Fields<'_> {
+impl<const JSON: bool> Fields<'_, JSON> {
     fn begin(&mut self) {
-        if self.format == Format::Json {
-            self.buffer.extend_from_slice(b"{\"timestamp\":\"");
+        if JSON {
+            self.push("{\"timestamp\":\"");
         }
     }
 
     fn end(&mut self) {
-        if self.format == Format::Json {
-            self.buffer.push(b'}');
-        }
-        self.buffer.push(b'\n');
+        self.push(if JSON { "}\n" } else { "\n" });
     }
 
     /// The first field, RFC 3339 with milliseconds.
     fn time(&mut self, time: SystemTime, clock: &mut Clock) {
         let time = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.buffer.extend_from_slice(clock.text(time.as_secs()).as_bytes());
-        self.fraction(u64::from(time.subsec_millis()));
-        self.buffer.push(b'Z');
-        if self.format == Format::Json {
-            self.buffer.push(b'"');
-        }
+        self.push(clock.text(time.as_secs()));
+        self.fraction(time.subsec_millis());
+        self.push(if JSON { "Z\"" } else { "Z" });
     }
 
-    /// A name of ours, or of the host, that needs no escaping.
-    fn key(&mut self, key: &'static str) {
-        let (before, after) = match self.format {
-            Format::Json => (",\"", "\":"),
-            Format::Text => (" ", "="),
-        };
-        self.buffer.extend_from_slice(before.as_bytes());
-        self.buffer.extend_from_slice(key.as_bytes());
-        self.buffer.extend_from_slice(after.as_bytes());
+    fn text(&mut self, name: Name, value: &str) {
+        self.name(name);
+        self.value(value);
     }
 
-    fn text(&mut self, key: &'static str, value: &str) {
-        self.key(key);
+    /// A name of the host's, which needs no escaping, and its value.
+    fn pair(&mut self, key: &'static str, value: &str) {
+        self.push(if JSON { ",\"" } else { " " });
+        self.push(key);
+        self.push(if JSON { "\":" } else { "=" });
         self.value(value);
     }
 
     fn value(&mut self, value: &str) {
-        match self.format {
-            Format::Json => escape::json(value, self.buffer),
-            Format::Text => escape::text(value, self.buffer),
-        }
+        if JSON { escape::json(value, self.buffer) } else { escape::text(value, self.buffer) }
     }
 
     /// A text of ours that needs no escaping.
-    fn word(&mut self, key: &'static str, value: &'static str) {
-        self.key(key);
-        self.quoted(|buffer| buffer.extend_from_slice(value.as_bytes()));
+    fn word(&mut self, name: Name, value: &'static str) {
+        self.name(name);
+        self.quoted(|fields| fields.push(value));
     }
 
-    fn address(&mut self, key: &'static str, address: IpAddr) {
-        self.key(key);
-        self.quoted(|buffer| match address {
+    /// An id has nothing in it that JSON escapes.
+    fn id(&mut self, name: Name, id: &RequestId) {
+        self.name(name);
+        if JSON {
+            self.quoted(|fields| fields.buffer.extend_from_slice(id.as_bytes()));
+        } else {
+            self.value(id.as_str());
+        }
+    }
+
+    fn address(&mut self, name: Name, address: IpAddr) {
+        self.name(name);
+        self.quoted(|fields| match address {
             // Nearly every line has one: it is spared what `fmt` costs.
             IpAddr::V4(address) => {
-                let mut digits = itoa::Buffer::new();
-                for (index, octet) in address.octets().into_iter().enumerate() {
-                    if index > 0 {
-                        buffer.push(b'.');
-                    }
-                    buffer.extend_from_slice(digits.format(octet).as_bytes());
+                let [first, others @ ..] = address.octets();
+                fields.digits(first);
+                for octet in others {
+                    fields.push(".");
+                    fields.digits(octet);
                 }
             }
-            IpAddr::V6(address) => write(buffer, format_args!("{address}")),
+            IpAddr::V6(address) => write(fields.buffer, format_args!("{address}")),
         });
     }
 
-    fn number(&mut self, key: &'static str, value: u64) {
-        self.key(key);
+    fn number(&mut self, name: Name, value: u64) {
+        self.name(name);
         self.digits(value);
     }
 
-    fn milliseconds(&mut self, key: &'static str, duration: Duration) {
-        self.key(key);
-        let microseconds = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        self.digits(microseconds / 1_000);
-        self.fraction(microseconds % 1_000);
+    fn milliseconds(&mut self, name: Name, duration: Duration) {
+        self.name(name);
+        self.digits(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+        self.fraction(duration.subsec_micros() % 1_000);
     }
 
     /// A list of texts; an empty one is left out.
-    fn list(&mut self, key: &'static str, values: &[impl AsRef<str>]) {
+    fn list(&mut self, name: Name, values: &[impl AsRef<str>]) {
         if values.is_empty() {
             return;
         }
-        self.key(key);
-        let (open, close) = if self.format == Format::Json { ("[", "]") } else { ("", "") };
-        self.buffer.extend_from_slice(open.as_bytes());
+        self.name(name);
+        self.push(if JSON { "[" } else { "" });
         for (index, value) in values.iter().enumerate() {
             if index > 0 {
-                self.buffer.push(b',');
+                self.push(",");
             }
             self.value(value.as_ref());
         }
-        self.buffer.extend_from_slice(close.as_bytes());
+        self.push(if JSON { "]" } else { "" });
     }
 
-    fn quoted(&mut self, content: impl FnOnce(&mut Vec<u8>)) {
-        if self.format == Format::Json {
-            self.buffer.push(b'"');
-        }
-        content(self.buffer);
-        if self.format == Format::Json {
-            self.buffer.push(b'"');
-        }
+    #[inline]
+    fn name(&mut self, name: Name) {
+        self.push(if JSON { name.json } else { name.text });
     }
 
-    fn digits(&mut self, value: u64) {
-        self.buffer.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    #[inline]
+    fn quoted(&mut self, content: impl FnOnce(&mut Self)) {
+        self.push(if JSON { "\"" } else { "" });
+        content(self);
+        self.push(if JSON { "\"" } else { "" });
+    }
+
+    fn digits(&mut self, value: impl itoa::Integer) {
+        self.push(itoa::Buffer::new().format(value));
     }
 
     /// A point and three digits.
-    fn fraction(&mut self, thousandths: u64) {
-        let digit = |unit: u64| b'0' + (thousandths / unit % 10) as u8;
+    fn fraction(&mut self, thousandths: u32) {
+        let digit = |unit: u32| b'0' + (thousandths / unit % 10) as u8;
         self.buffer.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
+    }
+
+    #[inline]
+    fn push(&mut self, text: &str) {
+        self.buffer.extend_from_slice(text.as_bytes());
     }
 }
 
