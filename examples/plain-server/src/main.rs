@@ -63,6 +63,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         fallback: table::fallback(),
         variables: Arc::new(|name| env::var(name).ok()),
         settings: None,
+        background: None,
     };
     let pipeline = Pipeline::load(Path::new(&setting("PIPELINE", "pipeline.toml")), host)?;
     let _watcher = pipeline.watch();
