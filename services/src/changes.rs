@@ -20,7 +20,7 @@ use crate::hub::{EndReason, Event, EventKind, StreamCounters};
 use crate::keys::{KeyGrant, KeyTable};
 use crate::projects::{Environment, Project};
 use crate::snapshot::{EnvironmentHandle, Loader, Patch, Snapshot, Snapshots};
-use crate::store::{self, Announcement, Db, ReadTransaction, StoreError, Transaction};
+use crate::store::{self, Announcement, Db, Executor, StoreError, Transaction};
 use crate::token::TokenHash;
 
 /// Longest wait for the changes before this one.
@@ -74,8 +74,8 @@ pub(crate) struct ChangedEnvironment {
     /// As it is with what the change did so far.
     pub(crate) snapshot: Arc<Snapshot>,
     handle: Arc<EnvironmentHandle>,
-    /// Memory was behind the database, so readers may have missed more than this change.
-    behind: bool,
+    /// What other instances did that streams were not told yet.
+    missed: Vec<Arc<Event>>,
 }
 
 /// The work of one change.
@@ -230,7 +230,7 @@ impl Changes {
 /// What happened to an environment since the state `seen`: one event for each change, or one for all of them where they
 /// are many or not all known, or where the database forgot a part of what was seen.
 async fn missed_events(
-    reader: &mut ReadTransaction,
+    executor: &mut impl Executor,
     row: &Environment,
     seen: Option<&Snapshot>,
     now: Timestamp,
@@ -239,9 +239,9 @@ async fn missed_events(
         seen.and_then(|seen| row.revision.checked_sub(seen.revision)).filter(|count| *count <= MISSED);
     if let (Some(seen), Some(count)) = (seen, count)
         && (seen.revision == 0
-            || store::changes::made_at(reader, row.id, seen.revision).await? == Some(seen.changed_at))
+            || store::changes::made_at(executor, row.id, seen.revision).await? == Some(seen.changed_at))
     {
-        let rows = store::changes::since(reader, row.id, seen.revision).await?;
+        let rows = store::changes::since(executor, row.id, seen.revision).await?;
         let event = |(revision, kind, key): &(u64, String, String)| match EventKind::parse(kind)? {
             EventKind::Refetch => None,
             kind => Some(Arc::new(Event::new(*revision, kind, Some(key), now))),
@@ -298,16 +298,23 @@ impl Change {
             let known = self.pending.get(&row.id).cloned().or_else(committed);
             environments.push(match known {
                 Some((handle, snapshot)) if snapshot.is_current(&row) => {
-                    ChangedEnvironment { row, snapshot, handle, behind: false }
+                    ChangedEnvironment { row, snapshot, handle, missed: Vec::new() }
                 }
                 // Changed or made by another process.
                 known => {
                     let snapshot = Snapshot::load(&mut self.transaction, &row).await?;
-                    let (handle, snapshot) = match known {
-                        Some((handle, _)) => (handle, Arc::new(snapshot)),
-                        None => self.add_environment(&row, &project.key, snapshot),
+                    let (handle, snapshot, missed) = match known {
+                        Some((handle, seen)) => {
+                            let missed =
+                                missed_events(&mut self.transaction, &row, Some(&seen), self.now).await?;
+                            (handle, Arc::new(snapshot), missed)
+                        }
+                        None => {
+                            let (handle, snapshot) = self.add_environment(&row, &project.key, snapshot);
+                            (handle, snapshot, Vec::new())
+                        }
                     };
-                    ChangedEnvironment { row, snapshot, handle, behind: true }
+                    ChangedEnvironment { row, snapshot, handle, missed }
                 }
             });
         }
@@ -327,14 +334,13 @@ impl Change {
         store::changes::insert(&mut self.transaction, id, revision, kind.as_str(), key, self.now).await?;
         (environment.row.revision, environment.row.changed_at) = (revision, self.now);
         environment.snapshot = Arc::new(environment.snapshot.patched(revision, self.now, patch));
-        let event = if environment.behind || kind == EventKind::Refetch {
-            Event::new(revision, EventKind::Refetch, None, self.now)
-        } else {
-            Event::new(revision, kind, Some(key), self.now)
-        };
+        let key = Some(key).filter(|_| kind != EventKind::Refetch);
+        let event = Arc::new(Event::new(revision, kind, key, self.now));
         self.pending.insert(id, (environment.handle.clone(), environment.snapshot.clone()));
         self.effects.push(Effect::Swap(environment.handle.clone(), environment.snapshot.clone()));
-        self.effects.push(Effect::Publish(environment.handle.clone(), Arc::new(event)));
+        for event in environment.missed.drain(..).chain([event]) {
+            self.effects.push(Effect::Publish(environment.handle.clone(), event));
+        }
         Ok(())
     }
 

@@ -27,11 +27,11 @@ pub(crate) mod users;
 mod value;
 
 pub(crate) use announcement::Announcement;
-pub(crate) use db::Listener;
 pub use db::{
     Connection, Constraint, DatabaseOptions, DatabaseUrl, Db, Executor, PoolFigures, QueryKind,
     QueryObserver, ReadTransaction, StoreError, Transaction, Unobserved,
 };
+pub(crate) use postgres::Listener;
 pub use value::{FromValue, Row, Value};
 
 /// What lists are searched in, in lower case.

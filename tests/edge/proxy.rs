@@ -39,19 +39,7 @@ impl Kind {
         let address = free_address();
         let upstream = ("127.0.0.1:8080", server.to_string());
         match self {
-            Self::Nginx => {
-                let locations = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/nginx.conf");
-                let values = [
-                    upstream,
-                    ("listen 80;", format!("listen {};", free_address())),
-                    ("listen 443 ssl http2;", format!("listen {address};")),
-                    ("ssl_certificate /etc/ssl/certs/flags.example.com.pem;", String::new()),
-                    ("ssl_certificate_key /etc/ssl/private/flags.example.com.key;", String::new()),
-                    ("/etc/nginx/flagstone.conf", locations.display().to_string()),
-                ];
-                let site = shipped("nginx-tls.conf", &values);
-                Proxy::nginx(address, &format!("http {{ {site} }}"))
-            }
+            Self::Nginx => Proxy::nginx_before(address, &[server]),
             Self::Haproxy => {
                 let bind = "bind :443 ssl crt /etc/haproxy/flags.example.com.pem alpn h2,http/1.1";
                 let file = shipped("haproxy.cfg", &[upstream, (bind, format!("bind {address}"))]);
@@ -86,6 +74,22 @@ pub(crate) fn free_address() -> SocketAddr {
 // === impl Proxy ===
 
 impl Proxy {
+    /// nginx before these servers with what is shipped for it, but without TLS.
+    pub(crate) fn nginx_before(address: SocketAddr, servers: &[SocketAddr]) -> Self {
+        let locations = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/nginx.conf");
+        let servers: Vec<String> = servers.iter().map(|server| format!("server {server};")).collect();
+        let values = [
+            ("server 127.0.0.1:8080;", servers.join(" ")),
+            ("listen 80;", format!("listen {};", free_address())),
+            ("listen 443 ssl http2;", format!("listen {address};")),
+            ("ssl_certificate /etc/ssl/certs/flags.example.com.pem;", String::new()),
+            ("ssl_certificate_key /etc/ssl/private/flags.example.com.key;", String::new()),
+            ("/etc/nginx/flagstone.conf", locations.display().to_string()),
+        ];
+        let site = shipped("nginx-tls.conf", &values);
+        Self::nginx(address, &format!("http {{ {site} }}"))
+    }
+
     /// nginx with these contexts.
     pub(crate) fn nginx(address: SocketAddr, contexts: &str) -> Self {
         // One process in the foreground, and nothing outside of its folder.

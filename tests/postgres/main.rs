@@ -4,13 +4,19 @@
 //! that its own comes from.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod balanced;
+mod faults;
+#[expect(dead_code, reason = "it serves the other test targets too")]
+#[path = "../edge/proxy.rs"]
+mod front;
 #[expect(dead_code, reason = "it serves the other test targets too")]
 #[path = "../server/harness.rs"]
 mod harness;
-
-mod faults;
 mod instances;
 mod proxy;
+#[expect(dead_code, reason = "it serves the other test targets too")]
+#[path = "../edge/socket.rs"]
+mod socket;
 mod start;
 
 use std::{

@@ -13,8 +13,7 @@ use zeroize::Zeroizing;
 
 use super::announcement::Announcement;
 use super::dialect::Dialect;
-use super::postgres::Listener as PostgresListener;
-use super::postgres::{self, Postgres};
+use super::postgres::{self, Listener, Postgres};
 use super::sqlite::{self, Sqlite};
 use super::value::{Row, Value};
 
@@ -320,7 +319,7 @@ impl Db {
     pub(crate) async fn listen(&self) -> Result<Listener, StoreError> {
         match &self.backend {
             Backend::Sqlite(_) => Err(StoreError::Unavailable("it tells of no changes".to_owned())),
-            Backend::Postgres(postgres) => postgres.listen().await.map(Listener),
+            Backend::Postgres(postgres) => postgres.listen().await,
         }
     }
 
@@ -347,27 +346,6 @@ impl Db {
 impl std::fmt::Debug for Db {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Db").finish_non_exhaustive()
-    }
-}
-
-/// Hears what other instances, and this one, announce.
-pub(crate) struct Listener(PostgresListener);
-
-impl Listener {
-    /// Waits for the next announcement. It may be given up at any time.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] where nothing is heard any more: begin anew.
-    pub(crate) async fn heard(&mut self) -> Result<Announcement, StoreError> {
-        self.0.heard().await
-    }
-
-    /// Asks whether anything would be heard, and answers how long that took.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] where it would not: begin anew.
-    pub(crate) async fn ask(&self) -> Result<Duration, StoreError> {
-        self.0.ask().await
     }
 }
 

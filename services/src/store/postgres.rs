@@ -21,7 +21,7 @@ use tokio_postgres::config::Config;
 use super::db::{Access, DatabaseOptions, PoolFigures, StoreError};
 use super::queue::Queue;
 use super::value::{Row, Value};
-pub(super) use listener::Listener;
+pub(crate) use listener::Listener;
 use session::{Session, connect_error, store_error};
 use tls::Tls;
 

@@ -84,8 +84,13 @@ async fn what_another_process_wrote_is_read_with_the_next_change() {
     fixture.flag("other").await;
     let (revision, search) = (fixture.definitions("development").revision, fixture.defined("search"));
     assert_eq!((revision, search.flag.name.as_str()), (3, "Elsewhere"));
-    let StreamItem::Event(event) = stream.next().await else { panic!("it ended") };
-    assert_eq!(event.kind, EventKind::Refetch);
+    for wanted in [(EventKind::Update, "search", 2), (EventKind::Create, "other", 3)] {
+        let StreamItem::Event(event) = stream.next().await else { panic!("it ended") };
+        assert_eq!(
+            (event.kind, event.flag_key.as_deref(), event.revision),
+            (wanted.0, Some(wanted.1), wanted.2)
+        );
+    }
 }
 
 #[tokio::test]

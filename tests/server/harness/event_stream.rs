@@ -52,20 +52,30 @@ impl EventStream {
 
     /// Waits for a line.
     pub(crate) fn line(&self, wanted: impl Fn(&str) -> bool) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(line) if wanted(&line) => return line,
-                Ok(_) => {}
-                Err(_) => panic!("the stream's line did not come"),
-            }
-        }
+        self.line_or_end(wanted).unwrap_or_else(|| panic!("the stream ended"))
     }
 
     /// Waits for the next event's data.
     pub(crate) fn data(&self) -> Value {
-        let line = self.line(|line| line.starts_with("data: "));
-        serde_json::from_str(line.trim_start_matches("data: ")).unwrap()
+        self.data_or_end().unwrap_or_else(|| panic!("the stream ended"))
+    }
+
+    /// The same; `None` where the stream ends before.
+    pub(crate) fn data_or_end(&self) -> Option<Value> {
+        let line = self.line_or_end(|line| line.starts_with("data: "))?;
+        Some(serde_json::from_str(line.trim_start_matches("data: ")).unwrap())
+    }
+
+    fn line_or_end(&self, wanted: impl Fn(&str) -> bool) -> Option<String> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) if wanted(&line) => return Some(line),
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => panic!("the stream's line did not come"),
+            }
+        }
     }
 
     /// Waits for the stream's end; what came before it.

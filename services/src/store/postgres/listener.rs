@@ -12,8 +12,8 @@ use super::tls::Tls;
 use crate::store::announcement::Announcement;
 use crate::store::db::StoreError;
 
-/// A connection of its own on which the server says what is announced.
-pub(in crate::store) struct Listener {
+/// A connection of its own on which the server says what other instances, and this one, announce.
+pub(crate) struct Listener {
     heard: mpsc::UnboundedReceiver<Announcement>,
     /// The connection lives as long as this does.
     client: Client,
@@ -53,8 +53,8 @@ impl Listener {
     /// Waits for the next announcement. It may be given up at any time.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] where the connection is gone.
-    pub(in crate::store) async fn heard(&mut self) -> Result<Announcement, StoreError> {
+    /// [`StoreError::Unavailable`] where the connection is gone: begin anew.
+    pub(crate) async fn heard(&mut self) -> Result<Announcement, StoreError> {
         let gone = || StoreError::Unavailable("the connection that hears of changes is gone".to_owned());
         self.heard.recv().await.ok_or_else(gone)
     }
@@ -63,8 +63,8 @@ impl Listener {
     /// took.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] where it does not answer in time.
-    pub(in crate::store) async fn ask(&self) -> Result<Duration, StoreError> {
+    /// [`StoreError::Unavailable`] where it does not answer in time: begin anew.
+    pub(crate) async fn ask(&self) -> Result<Duration, StoreError> {
         let began = Instant::now();
         match timeout(self.limit, self.client.batch_execute("")).await {
             Ok(Ok(())) => Ok(began.elapsed()),
