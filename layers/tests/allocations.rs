@@ -4,6 +4,7 @@
 //! |---|---|
 //! | 8 fused hooks, the handler answers at once | 0 |
 //! | the same, and 4 of them note the end | 0 |
+//! | the same, and the handler's future is done when it is first asked | 0 (and the handler's own) |
 //! | the same, and the handler is waited for | 1, the group's future (and the handler's own) |
 //! | the same 8 hooks, not fused, the handler answers at once | 3: each tail within another is boxed |
 //! | … and the handler is waited for | 8 more, a future for each hook |
@@ -15,8 +16,9 @@
 
 use std::{
     any::Any,
+    future::poll_fn,
     hint::black_box,
-    io,
+    io, mem,
     net::SocketAddr,
     sync::{
         Arc,
@@ -150,8 +152,22 @@ fn ready() -> Next {
 }
 
 /// The handler's own future is one allocation.
-fn waited() -> Next {
+fn asked_once() -> Next {
     Next::new(|_: Request| Call::Future(Box::pin(async { Response::new(Body::from("hello")) })))
+}
+
+/// As [`asked_once`], but it has to be asked twice.
+fn waited() -> Next {
+    Next::new(|_: Request| {
+        let mut asked = false;
+        Call::Future(Box::pin(poll_fn(move |_| {
+            if mem::replace(&mut asked, true) {
+                Poll::Ready(Response::new(Body::from("hello")))
+            } else {
+                Poll::Pending
+            }
+        })))
+    })
 }
 
 /// What one request allocates from the chain's call to its body's end, when the same was done often before.
@@ -162,7 +178,7 @@ fn allocations(next: &Next, body: &'static str) -> u64 {
             Call::Ready(response) => response,
             Call::Future(mut future) => match future.as_mut().poll(&mut context) {
                 Poll::Ready(response) => response,
-                Poll::Pending => panic!("the handler does not wait"),
+                Poll::Pending => panic!("the handler waits too long"),
             },
         };
         while !http_body::Body::is_end_stream(response.body()) {
@@ -193,6 +209,8 @@ fn fused_hooks_around_a_handler_that_answers_at_once_allocate_nothing() {
 #[test]
 fn a_handler_that_is_waited_for_costs_one_future_more() {
     let counts = Arc::new(Counts::default());
+    assert_eq!(allocations(&chain(&[], asked_once()), ""), 1);
+    assert_eq!(allocations(&chain(&hooks::<true>(&counts), asked_once()), ""), 1);
     assert_eq!(allocations(&chain(&[], waited()), ""), 1);
     assert_eq!(allocations(&chain(&hooks::<true>(&counts), waited()), ""), 2);
 }
@@ -210,6 +228,7 @@ fn the_built_in_layers_allocate_a_header_map() {
     let next = chain(&layers, ready());
     assert_eq!(allocations(&next, ""), 2);
     assert_eq!(allocations(&next, "a body"), 2);
+    assert_eq!(allocations(&chain(&layers, asked_once()), "a body"), 3);
     assert_eq!(allocations(&chain(&layers, waited()), "a body"), 7);
     assert!(writer.close(Duration::from_secs(30)));
 }

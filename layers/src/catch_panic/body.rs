@@ -7,7 +7,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
-use super::{drop_quietly, log};
+use super::log;
 use crate::kernel::{Body, BoxError, Exchange, Outcome, Panic};
 
 /// An answer's body whose panic is an error: the connection or the HTTP/2 stream ends, and nothing else does.
@@ -37,7 +37,7 @@ impl http_body::Body for CaughtBody {
                 log(&panic, &self.exchange, "the body of an answer panicked");
                 if let Some(mut inner) = self.inner.take() {
                     inner.end(Outcome::Failed);
-                    drop_quietly(inner);
+                    Panic::drop_quietly(inner);
                 }
                 Poll::Ready(Some(Err("the body of the answer panicked".into())))
             }

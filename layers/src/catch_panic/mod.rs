@@ -90,7 +90,7 @@ impl Future for Answer {
         Poll::Ready(match Panic::catch(|| future.as_mut().poll(context)) {
             Ok(polled) => guard_body(ready!(polled), self.exchange.clone()),
             Err(panic) => {
-                drop_quietly(self.future.take());
+                Panic::drop_quietly(self.future.take());
                 answer(&panic, &self.exchange)
             }
         })
@@ -109,11 +109,6 @@ fn guard_body(response: Response, exchange: Arc<Exchange>) -> Response {
         return response;
     }
     response.map(|body| Body::new(CaughtBody::new(body, exchange)))
-}
-
-/// What panicked may panic again while it is dropped; once was logged.
-fn drop_quietly<T>(value: T) {
-    let _ = Panic::catch(|| drop(value));
 }
 
 fn log(panic: &Panic, exchange: &Exchange, what: &'static str) {

@@ -148,7 +148,7 @@ async fn a_panic_in_a_body_fails_that_body() {
 async fn a_second_panic_while_the_first_is_cleared_away_is_kept_in() {
     let endpoint = Next::new(|_: Request| Call::Future(Box::pin(Stubborn)));
     let next = chain(&[instance("catch-panic", Prepared::around(CatchPanic))], endpoint);
-    let (response, events) = events(next.call(request()).wait()).await;
+    let (response, events) = events(async { next.call(request()).wait().await }).await;
     assert_eq!(response.status(), 500);
     assert!(events[0].contains("first"), "{events:?}");
 }

@@ -133,7 +133,9 @@ impl Body {
     pub async fn read(mut self) -> Result<Bytes, BodyError> {
         let mut first = Bytes::new();
         let mut rest = Vec::new();
-        while let Some(frame) = self.frame().await {
+        while !self.kind.is_end_stream()
+            && let Some(frame) = self.frame().await
+        {
             let Ok(data) = frame?.into_data() else { continue };
             if first.is_empty() && rest.is_empty() {
                 first = data;
@@ -158,7 +160,11 @@ impl Body {
     }
 
     pub(super) fn limit_all(&mut self, limits: &mut Limits) {
-        self.limits.append(limits);
+        if self.limits.is_empty() {
+            std::mem::swap(&mut self.limits, limits);
+        } else {
+            self.limits.append(limits);
+        }
     }
 
     /// Hands the end of an answer to its body.

@@ -103,7 +103,7 @@ type Waiting = Pin<Box<dyn Future<Output = Waited> + Send>>;
 impl Handler for Endpoint {
     fn call(&self, request: Request) -> Call {
         if !request.exchange().is_preflight() {
-            return self.inner.call(request);
+            return self.inner.call(request).asked();
         }
         // No layer answered the preflight: nothing is allowed to other origins, and the handler must not run.
         let mut response = Response::default();

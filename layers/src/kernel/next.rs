@@ -1,6 +1,12 @@
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
 
-use super::{body::Body, request::Request};
+use super::{body::Body, panic::Panic, request::Request};
 
 /// An answer.
 pub type Response = http::Response<Body>;
@@ -23,7 +29,8 @@ pub enum Call {
 
 /// Answers requests. It never fails: a fault is an answer too.
 pub trait Handler: Send + Sync + 'static {
-    /// Answers one request. May be called from any thread, concurrently; the future borrows nothing.
+    /// Answers one request. May be called from any thread, concurrently; the future borrows nothing. That of a chain's
+    /// end is polled once within the call.
     fn call(&self, request: Request) -> Call;
 }
 
@@ -62,6 +69,26 @@ where
 // === impl Call ===
 
 impl Call {
+    /// Asks once, before anybody waits: around an answer that is there already nothing needs a future of its own.
+    #[must_use]
+    pub(super) fn asked(self) -> Self {
+        match self {
+            Self::Ready(response) => Self::Ready(response),
+            Self::Future(mut future) => {
+                // Whoever waits polls it again, with a waker that wakes.
+                let mut context = Context::from_waker(Waker::noop());
+                match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut context))) {
+                    Ok(Poll::Ready(response)) => Self::Ready(response),
+                    Ok(Poll::Pending) => Self::Future(future),
+                    Err(payload) => {
+                        Panic::drop_quietly(future);
+                        resume_unwind(payload)
+                    }
+                }
+            }
+        }
+    }
+
     /// Waits for the answer, if it has to be waited for.
     pub async fn wait(self) -> Response {
         match self {

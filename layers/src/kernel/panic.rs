@@ -71,6 +71,14 @@ impl Panic {
         .await
     }
 
+    /// Drops what panicked: it may panic again, once was enough, and while it unwinds a second one would end the process.
+    pub(crate) fn drop_quietly<T>(value: T) {
+        let location = LOCATION.with(RefCell::take);
+        // What it says is left out on purpose.
+        let _ = Self::catch(|| drop(value));
+        LOCATION.set(location);
+    }
+
     /// What it said.
     pub fn message(&self) -> &str {
         &self.message
