@@ -2,14 +2,16 @@
 
 use std::{
     convert::Infallible,
+    error::Error,
     future::Future,
+    mem,
     net::SocketAddr,
     pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -18,12 +20,15 @@ use flagstone_layers::kernel::{
 };
 use flagstone_pipeline::{Pipeline, Snapshot};
 use flagstone_routes::{Misdirected, Table};
-use http::{Method, StatusCode, Version, header::ACCESS_CONTROL_REQUEST_METHOD};
+use http::{
+    HeaderValue, Method, StatusCode, Version,
+    header::{ACCESS_CONTROL_REQUEST_METHOD, CONNECTION},
+};
 use http_body::Body as _;
-use hyper::{body::Incoming, service::Service};
+use hyper::{body::Incoming, server::conn::http1, service::Service};
 use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
-    server::conn::auto::Builder,
+    server::{conn::auto, graceful::GracefulConnection},
 };
 use tokio::{net::TcpStream, runtime::Handle, sync::watch};
 use tokio_util::task::AbortOnDropHandle;
@@ -34,6 +39,9 @@ use super::{
     drain::{self, Phase},
     proxy_protocol::{self, BadHeader, ProxyProtocol},
 };
+
+/// The most headers in a request, unless hyper is told another number.
+const HYPERS_HEADERS: usize = 100;
 
 /// What bounds a connection.
 #[derive(Clone, Debug)]
@@ -54,9 +62,10 @@ pub(crate) struct Limits {
 pub(crate) struct Connections {
     router: Arc<Router>,
     limits: Limits,
-    http1: Builder<TokioExecutor>,
-    http2: Builder<TokioExecutor>,
-    either: Builder<TokioExecutor>,
+    /// By far the most common, without what tells one version from the other.
+    http1: http1::Builder,
+    http2: auto::Builder<TokioExecutor>,
+    either: auto::Builder<TokioExecutor>,
     open: AtomicUsize,
     refused: AtomicU64,
     unreadable: AtomicU64,
@@ -73,18 +82,33 @@ pub(crate) struct Router {
 /// Counts an open connection for as long as it lives.
 struct Open(Arc<Connections>);
 
+/// What the first bytes of a connection say.
+enum Spoken<'a> {
+    Http1(&'a http1::Builder),
+    /// HTTP/2, or too little to tell.
+    Other(&'a auto::Builder<TokioExecutor>),
+}
+
+#[derive(Clone)]
 struct RequestService {
-    router: Arc<Router>,
+    connections: Arc<Connections>,
     activity: Arc<Activity>,
     peer: SocketAddr,
 }
 
 /// An answer on its way, noting when it is there.
 struct Answer {
-    call: Guarded,
+    stage: Stage,
     /// Other answers share the connection.
     multiplexed: bool,
-    activity: Arc<Activity>,
+    service: RequestService,
+}
+
+enum Stage {
+    /// Nobody was asked yet. Before hyper polls the answer, it hands on what has come of the request's body, so that
+    /// who is asked then finds it there.
+    Begun(http::Request<Incoming>),
+    Called(Guarded),
 }
 
 /// A call, where a panic is an answer too.
@@ -102,9 +126,9 @@ impl Connections {
         let router = Arc::new(Router { pipeline, table, control });
         Arc::new(Self {
             router,
-            http1: builder(&limits).http1_only(),
-            http2: builder(&limits).http2_only(),
-            either: builder(&limits),
+            http1: http1_builder(&limits),
+            http2: auto_builder(&limits).http2_only(),
+            either: auto_builder(&limits),
             limits,
             open: AtomicUsize::new(0),
             refused: AtomicU64::new(0),
@@ -141,7 +165,7 @@ impl Connections {
         self: Arc<Self>,
         mut stream: TcpStream,
         peer: SocketAddr,
-        mut phase: watch::Receiver<Phase>,
+        phase: watch::Receiver<Phase>,
     ) -> impl Future<Output = ()> + Send {
         self.open.fetch_add(1, Ordering::Relaxed);
         let open = Open(self);
@@ -157,35 +181,42 @@ impl Connections {
                         return;
                     }
                 };
-                let service = RequestService {
-                    router: Arc::clone(&this.router),
-                    activity: Arc::clone(&activity),
-                    peer,
-                };
-                let Some(builder) = this.builder_for(&stream).await else { return };
+                let Some(spoken) = this.spoken_on(&stream).await else { return };
                 let io = Watched::new(stream, Arc::clone(&activity));
-                let mut connection = pin!(builder.serve_connection(io, service));
-                tokio::select! {
-                    served = connection.as_mut() => return this.ended(peer, served),
-                    () = drain::reached(&mut phase, Phase::Draining) => connection.as_mut().graceful_shutdown(),
-                }
-                tokio::select! {
-                    served = connection => this.ended(peer, served),
-                    () = drain::reached(&mut phase, Phase::Aborting) => {}
+                let service =
+                    RequestService { connections: Arc::clone(this), activity: Arc::clone(&activity), peer };
+                let served = match spoken {
+                    Spoken::Http1(builder) => drive(builder.serve_connection(io, service), phase).await,
+                    // It is large, and rare.
+                    Spoken::Other(builder) => {
+                        Box::pin(drive(builder.serve_connection(io, service), phase)).await
+                    }
+                };
+                if let Err(error) = served {
+                    this.ended(peer, &*error);
                 }
             };
             tokio::select! {
+                biased;
                 () = served => {}
                 () = watchdog => {}
             }
         }
     }
 
+    /// The answer to a request with more headers than it may have: hyper's own to what it cannot read.
+    fn too_many_headers(&self, peer: SocketAddr) -> Response {
+        self.unreadable.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(%peer, "a request has too many headers");
+        let mut response = Response::default();
+        *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response
+    }
+
     /// Counts a request that could not be read. That a client went away is nothing to tell.
-    fn ended(&self, peer: SocketAddr, served: Result<(), BoxError>) {
-        if let Err(error) = served
-            && error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse)
-        {
+    fn ended(&self, peer: SocketAddr, error: &(dyn Error + Send + Sync + 'static)) {
+        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
             self.unreadable.fetch_add(1, Ordering::Relaxed);
             tracing::debug!(%peer, %error, "a request could not be read");
         }
@@ -201,14 +232,14 @@ impl Connections {
     }
 
     /// Looks at the first bytes without taking them: only HTTP/2's preface begins with `PRI `.
-    async fn builder_for(&self, stream: &TcpStream) -> Option<&Builder<TokioExecutor>> {
+    async fn spoken_on(&self, stream: &TcpStream) -> Option<Spoken<'_>> {
         let mut first = [0; 4];
         let length = stream.peek(&mut first).await.ok()?;
         match first.get(..length)? {
             [] => None,
-            b"PRI " => Some(&self.http2),
-            some if b"PRI ".starts_with(some) => Some(&self.either),
-            _ => Some(&self.http1),
+            b"PRI " => Some(Spoken::Other(&self.http2)),
+            some if b"PRI ".starts_with(some) => Some(Spoken::Other(&self.either)),
+            _ => Some(Spoken::Http1(&self.http1)),
         }
     }
 }
@@ -219,14 +250,40 @@ impl Drop for Open {
     }
 }
 
-fn builder(limits: &Limits) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+/// Serves a connection until it ends, or is to be dropped; while draining only to the end of its request.
+async fn drive<C>(connection: C, mut phase: watch::Receiver<Phase>) -> Result<(), BoxError>
+where
+    C: GracefulConnection<Error: Into<BoxError>>,
+{
+    let mut connection = pin!(connection);
+    tokio::select! {
+        biased;
+        served = connection.as_mut() => return served.map_err(Into::into),
+        () = drain::reached(&mut phase, Phase::Draining) => connection.as_mut().graceful_shutdown(),
+    }
+    tokio::select! {
+        biased;
+        served = connection => served.map_err(Into::into),
+        () = drain::reached(&mut phase, Phase::Aborting) => Ok(()),
+    }
+}
+
+fn http1_builder(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
     builder
-        .http1()
         // The watchdog times heads and idle connections; hyper's timer cannot tell them apart.
         .header_read_timeout(None)
-        .max_buf_size(limits.head_bytes)
-        .max_headers(limits.headers);
+        .max_buf_size(limits.head_bytes);
+    // For a number of ours hyper makes room with each request; a smaller one is as good once the head is read.
+    if limits.headers > HYPERS_HEADERS {
+        builder.max_headers(limits.headers);
+    }
+    builder
+}
+
+fn auto_builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().header_read_timeout(None).max_buf_size(limits.head_bytes).max_headers(limits.headers);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -325,6 +382,15 @@ fn preflight_for(parts: &http::request::Parts) -> Option<Method> {
 
 // === impl RequestService ===
 
+impl RequestService {
+    fn begin(&self, request: http::Request<Incoming>) -> Guarded {
+        if request.headers().len() > self.connections.limits.headers {
+            return Guarded(Some(Call::Ready(self.connections.too_many_headers(self.peer))));
+        }
+        Guarded::new(|| self.connections.router.call(request, self.peer))
+    }
+}
+
 impl Service<http::Request<Incoming>> for RequestService {
     type Response = http::Response<AnswerBody>;
     type Error = Infallible;
@@ -333,11 +399,7 @@ impl Service<http::Request<Incoming>> for RequestService {
     fn call(&self, request: http::Request<Incoming>) -> Answer {
         let multiplexed = request.version() == Version::HTTP_2;
         self.activity.head_read(!request.body().is_end_stream(), multiplexed);
-        Answer {
-            multiplexed,
-            call: Guarded::new(|| self.router.call(request, self.peer)),
-            activity: Arc::clone(&self.activity),
-        }
+        Answer { stage: Stage::Begun(request), multiplexed, service: self.clone() }
     }
 }
 
@@ -347,9 +409,17 @@ impl Future for Answer {
     type Output = Result<http::Response<AnswerBody>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let response = ready!(Pin::new(&mut self.call).poll(context));
-        self.activity.answered(response.status());
-        let activity = self.multiplexed.then(|| Arc::clone(&self.activity));
+        let Self { stage, multiplexed, service } = &mut *self;
+        let mut call = match mem::replace(stage, Stage::Called(Guarded(None))) {
+            Stage::Begun(request) => service.begin(request),
+            Stage::Called(call) => call,
+        };
+        let Poll::Ready(response) = Pin::new(&mut call).poll(context) else {
+            *stage = Stage::Called(call);
+            return Poll::Pending;
+        };
+        service.activity.answered(response.status());
+        let activity = multiplexed.then(|| Arc::clone(&service.activity));
         Poll::Ready(Ok(response.map(|body| AnswerBody::new(body, activity))))
     }
 }

@@ -199,10 +199,12 @@ fn what_hyper_refuses_is_counted_and_has_no_line() {
     {
         assert_eq!(socket::exchange(cases.server.address(), bytes).statuses(), [400]);
     }
+    let many = format!("GET /health HTTP/1.1\r\nHost: x\r\n{}\r\n", "x: y\r\n".repeat(70));
+    assert_eq!(socket::exchange(cases.server.address(), many.as_bytes()).statuses(), [431]);
     let metrics = cases.server.admin("GET", "/metrics").send();
     let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
     let counted = metrics.lines().find(|line| line.starts_with("http_requests_unreadable_total"));
-    assert_eq!(counted.unwrap().rsplit(' ').next(), Some("3"), "{metrics}");
+    assert_eq!(counted.unwrap().rsplit(' ').next(), Some("4"), "{metrics}");
     let lines = cases.check(0);
     let said = lines.iter().filter(|line| line["message"] == "a request could not be read");
     assert_eq!(said.filter(|line| line["level"] == "DEBUG" && line["peer"].is_string()).count(), 3);
