@@ -37,8 +37,8 @@ mod tokens;
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
-        CONTENT_SECURITY_POLICY, REFERRER_POLICY, SERVER, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
-        X_DNS_PREFETCH_CONTROL, X_FRAME_OPTIONS, X_XSS_PROTECTION,
+        CONTENT_SECURITY_POLICY, Entry, REFERRER_POLICY, SERVER, STRICT_TRANSPORT_SECURITY,
+        X_CONTENT_TYPE_OPTIONS, X_DNS_PREFETCH_CONTROL, X_FRAME_OPTIONS, X_XSS_PROTECTION,
     },
 };
 
@@ -64,10 +64,8 @@ static X_POWERED_BY: HeaderName = HeaderName::from_static("x-powered-by");
 /// The hook.
 #[derive(Debug)]
 pub struct SecurityHeaders {
-    /// All of them, to be copied as a whole: setting them one by one looks a place up for each.
-    headers: HeaderMap,
-    /// The same over https.
-    secure: HeaderMap,
+    headers: Box<[(HeaderName, HeaderValue)]>,
+    hsts: Option<HeaderValue>,
 }
 
 impl SecurityHeaders {
@@ -96,12 +94,8 @@ impl SecurityHeaders {
             (CROSS_DOMAIN_POLICIES.clone(), config.cross_domain_policies.0.map(CrossDomainPolicies::value)),
         ];
         let hsts = config.hsts.0.and_then(|hsts| HeaderValue::try_from(hsts.text()).ok());
-        // An answer has some of its own, for which there is room without looking all places up anew.
-        let mut with_room = HeaderMap::with_capacity(2 * headers.len());
-        with_room.extend(headers.into_iter().filter_map(|(name, value)| Some((name, value?))));
-        let mut secure = with_room.clone();
-        secure.extend(hsts.map(|value| (STRICT_TRANSPORT_SECURITY, value)));
-        Self { headers: with_room, secure }
+        let headers = headers.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        Self { headers: headers.collect(), hsts }
     }
 }
 
@@ -113,12 +107,25 @@ impl Hook for SecurityHeaders {
     }
 
     fn on_response(&self, (): (), response: &mut ResponseHead<'_>) {
-        let ours = if response.exchange().is_secure() { &self.secure } else { &self.headers };
+        let hsts = self.hsts.as_ref().filter(|_| response.exchange().is_secure());
         let headers = response.headers_mut();
         headers.remove(SERVER);
         headers.remove(&X_POWERED_BY);
-        let theirs = std::mem::replace(headers, ours.clone());
-        headers.extend(theirs);
+        // One growth instead of several.
+        headers.reserve(self.headers.len() + 1);
+        for (name, value) in &self.headers {
+            set_default(headers, name, value);
+        }
+        if let Some(hsts) = hsts {
+            set_default(headers, &STRICT_TRANSPORT_SECURITY, hsts);
+        }
+    }
+}
+
+/// Sets a header unless it is there.
+fn set_default(headers: &mut HeaderMap, name: &HeaderName, value: &HeaderValue) {
+    if let Entry::Vacant(entry) = headers.entry(name) {
+        entry.insert(value.clone());
     }
 }
 
