@@ -3,26 +3,25 @@
 use std::sync::OnceLock;
 
 use jiff::Timestamp;
-use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::attributes::AttributeTable;
 use crate::instant::{self, Nanoseconds};
+use crate::json::{Json, Object};
 use crate::resolved::Resolved;
 use crate::{NOW, TARGETING_KEY, pointer};
 
-/// The context of an evaluation, borrowed from the parsed body of a request.
+/// The context of an evaluation.
 #[derive(Debug)]
 pub struct Context<'b> {
     /// The members of `context`; without its `attributes` where that is the next field.
-    top: Option<&'b Map<String, Value>>,
+    top: Object<'b>,
     /// The members of its `attributes`, which are looked at first.
-    nested: Option<&'b Map<String, Value>>,
-    targeting_key: Option<&'b Value>,
-    /// Whether the targeting key is also the attribute `user_id`, unless that was sent.
-    as_user_id: bool,
+    nested: Object<'b>,
+    /// Whether the targeting key and the attribute `user_id` stand in for each other where one was not sent.
+    has_user_id: bool,
     now: Timestamp,
-    now_text: OnceLock<Value>,
+    now_text: OnceLock<Json<'static>>,
 }
 
 /// Why a body has no usable context. OFREP answers it with INVALID_CONTEXT.
@@ -50,10 +49,9 @@ impl<'b> Context<'b> {
     /// Nobody in particular.
     pub fn empty(now: Timestamp) -> Self {
         Self {
-            top: None,
-            nested: None,
-            targeting_key: None,
-            as_user_id: false,
+            top: Object::default(),
+            nested: Object::default(),
+            has_user_id: false,
             now,
             now_text: OnceLock::new(),
         }
@@ -66,19 +64,14 @@ impl<'b> Context<'b> {
     ///
     /// # Errors
     /// Where the body, `context` or `attributes` is something else than an object.
-    pub fn from_sdk(body: &'b Value, now: Timestamp) -> Result<Self, ContextError> {
-        let top = context_of(body)?;
-        let nested = match top.and_then(|top| top.get(ATTRIBUTES)) {
-            None | Some(Value::Null) => None,
-            Some(Value::Object(nested)) => Some(nested),
+    pub fn from_sdk(body: impl Into<Json<'b>>, now: Timestamp) -> Result<Self, ContextError> {
+        let mut top = context_of(body.into())?;
+        let nested = match top.remove(ATTRIBUTES) {
+            None | Some(Json::Null) => Object::default(),
+            Some(Json::Object(nested)) => nested,
             Some(_) => return Err(ContextError::Attributes),
         };
-        let member = |name| {
-            let of = |map: Option<&'b Map<String, Value>>| map.and_then(|map| present(map, name));
-            of(top).or_else(|| of(nested))
-        };
-        let targeting_key = member(TARGETING_KEY).or_else(|| member(USER_ID));
-        Ok(Self { top, nested, targeting_key, as_user_id: true, ..Self::empty(now) })
+        Ok(Self { top, nested, has_user_id: true, ..Self::empty(now) })
     }
 
     /// Of a body `{"context": {"targetingKey", …}}`, as OFREP has it. Without a targeting key only flags that
@@ -86,13 +79,12 @@ impl<'b> Context<'b> {
     ///
     /// # Errors
     /// Where the body or `context` is something else than an object, or the targeting key than a string.
-    pub fn from_ofrep(body: &'b Value, now: Timestamp) -> Result<Self, ContextError> {
-        let top = context_of(body)?;
-        let targeting_key = top.and_then(|top| present(top, TARGETING_KEY));
-        if targeting_key.is_some_and(|key| !key.is_string()) {
-            return Err(ContextError::TargetingKey);
+    pub fn from_ofrep(body: impl Into<Json<'b>>, now: Timestamp) -> Result<Self, ContextError> {
+        let top = context_of(body.into())?;
+        match present(&top, TARGETING_KEY) {
+            None | Some(Json::Text(_)) => Ok(Self { top, ..Self::empty(now) }),
+            Some(_) => Err(ContextError::TargetingKey),
         }
-        Ok(Self { top, targeting_key, ..Self::empty(now) })
     }
 
     /// The same context at another time, for a preview.
@@ -109,14 +101,7 @@ impl<'b> Context<'b> {
     /// The time the body itself gives as `now` (RFC 3339 or epoch). It has no effect unless the caller, who
     /// knows whether the client may, passes it to [`Context::at`].
     pub fn requested_now(&self) -> Option<Timestamp> {
-        let of = |map: Option<&'b Map<String, Value>>| map.and_then(|map| present(map, NOW));
-        let time = instant::of_value(of(self.nested).or_else(|| of(self.top))?)?;
-        Timestamp::from_nanosecond(time).ok()
-    }
-
-    /// The targeting key as it was sent.
-    pub fn targeting_key(&self) -> Option<&'b Value> {
-        self.targeting_key
+        Timestamp::from_nanosecond(instant::of_value(self.sent(NOW)?)?).ok()
     }
 
     pub(crate) fn nanoseconds(&self) -> Nanoseconds {
@@ -126,10 +111,9 @@ impl<'b> Context<'b> {
     /// The attributes a table has slots for.
     pub(crate) fn resolve(&self, table: &AttributeTable) -> Resolved<'_> {
         let mut resolved = Resolved::new(table.len());
-        let sent = [self.nested, self.top].into_iter().flatten();
-        if sent.clone().map(Map::len).sum::<usize>() < table.len() {
-            let names = sent.flat_map(Map::keys).map(String::as_str).chain([TARGETING_KEY, NOW, USER_ID]);
-            for name in names {
+        if self.nested.len() + self.top.len() < table.len() {
+            let sent = self.nested.members().chain(self.top.members()).map(|(name, _)| name);
+            for name in sent.chain([TARGETING_KEY, NOW, USER_ID]) {
                 if let Some(slot) = table.slot(name).filter(|slot| resolved.get(*slot).is_none()) {
                     resolved.set(slot, self.get(name));
                 }
@@ -147,33 +131,36 @@ impl<'b> Context<'b> {
     }
 
     /// The attribute of a literal name, unless it is null.
-    fn get(&self, name: &str) -> Option<&Value> {
+    fn get(&self, name: &str) -> Option<&Json<'_>> {
         match name {
-            TARGETING_KEY => self.targeting_key,
-            NOW => Some(self.now_text.get_or_init(|| Value::String(self.now.to_string()))),
-            USER_ID if self.as_user_id => self.sent(name).or(self.targeting_key),
+            TARGETING_KEY => self.targeting_key(),
+            NOW => Some(self.now_text.get_or_init(|| Json::Text(self.now.to_string().into()))),
+            USER_ID if self.has_user_id => self.sent(name).or_else(|| self.targeting_key()),
             _ => self.sent(name),
         }
     }
 
-    fn sent(&self, name: &str) -> Option<&'b Value> {
-        // Where `attributes` holds the attributes it is none itself.
-        let top = self.top.filter(|_| self.nested.is_none() || name != ATTRIBUTES);
-        let of = |map: Option<&'b Map<String, Value>>| map.and_then(|map| present(map, name));
-        of(self.nested).or_else(|| of(top))
+    /// The first of its names that is there, beside before inside.
+    fn targeting_key(&self) -> Option<&Json<'b>> {
+        let member = |name| present(&self.top, name).or_else(|| present(&self.nested, name));
+        member(TARGETING_KEY).or_else(|| member(USER_ID).filter(|_| self.has_user_id))
+    }
+
+    fn sent(&self, name: &str) -> Option<&Json<'b>> {
+        present(&self.nested, name).or_else(|| present(&self.top, name))
     }
 }
 
-fn context_of(body: &Value) -> Result<Option<&Map<String, Value>>, ContextError> {
-    let Value::Object(body) = body else { return Err(ContextError::Body) };
-    match body.get(CONTEXT) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Object(context)) => Ok(Some(context)),
+fn context_of(body: Json<'_>) -> Result<Object<'_>, ContextError> {
+    let Json::Object(mut body) = body else { return Err(ContextError::Body) };
+    match body.remove(CONTEXT) {
+        None | Some(Json::Null) => Ok(Object::default()),
+        Some(Json::Object(context)) => Ok(context),
         Some(_) => Err(ContextError::Context),
     }
 }
 
 /// A member that is there and not null.
-fn present<'m>(map: &'m Map<String, Value>, name: &str) -> Option<&'m Value> {
-    map.get(name).filter(|value| !value.is_null())
+fn present<'o, 'b>(object: &'o Object<'b>, name: &str) -> Option<&'o Json<'b>> {
+    object.get(name).filter(|value| !value.is_null())
 }

@@ -264,7 +264,7 @@ impl<'e, 'c> Evaluator<'e, 'c> {
                 let step = || StepKind::Leaf {
                     attribute: self.name(*attribute),
                     op: *op,
-                    seen: seen.map(|attribute| attribute.value.clone()),
+                    seen: seen.map(|attribute| attribute.value.into()),
                 };
                 observer.step(step, matcher.matches(seen, self.now))
             }

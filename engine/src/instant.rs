@@ -2,8 +2,8 @@
 
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
-use serde_json::Value;
 
+use crate::json::Json;
 use crate::number::Number;
 
 /// Nanoseconds since 1970-01-01T00:00:00Z.
@@ -17,10 +17,10 @@ const MILLISECONDS_FROM: i128 = 100_000_000_000;
 const EPOCH_BELOW: i128 = 1_000_000_000_000_000;
 
 /// RFC 3339 text, or a number of milliseconds (from 10^11 up) or seconds since 1970.
-pub(crate) fn of_value(value: &Value) -> Option<Nanoseconds> {
+pub(crate) fn of_value(value: &Json<'_>) -> Option<Nanoseconds> {
     match value {
-        Value::String(text) => of_text(text),
-        Value::Number(number) => of_number(Number::of(number)?),
+        Json::Text(text) => of_text(text),
+        Json::Number(number) => of_number(Number::of(number)?),
         _ => None,
     }
 }

@@ -5,17 +5,16 @@ mod members;
 
 use std::cmp::Ordering;
 
-use ipnet::IpNet;
-use regex::Regex;
-use serde_json::Value;
-
 use self::members::Members;
 use crate::instant::{self, Nanoseconds};
+use crate::json::Json;
 use crate::model::Cast;
 use crate::number::Number;
 use crate::resolved::Attribute;
 use crate::subject::{Subject, fold};
 use crate::version::{Version, VersionPattern, VersionRange};
+use ipnet::IpNet;
+use regex::Regex;
 
 /// Decides whether an attribute's value matches.
 #[derive(Debug)]
@@ -118,8 +117,8 @@ impl Matcher {
                 let holds = |subject: &Subject<'_>| test.holds(subject, now);
                 let each = |element| self.converted(element, holds).unwrap_or_default();
                 match value {
-                    Value::Array(elements) if *every_element => elements.iter().all(each),
-                    Value::Array(elements) => elements.iter().any(each),
+                    Json::Array(elements) if *every_element => elements.iter().all(each),
+                    Json::Array(elements) => elements.iter().any(each),
                     _ => self.whole(attribute, holds).unwrap_or_default(),
                 }
             }
@@ -136,7 +135,7 @@ impl Matcher {
         let holds = |subject: &Subject<'_>| members.contain(subject) == wanted;
         let whole = self.whole(attribute, holds);
         match attribute.value {
-            Value::Array(elements) => {
+            Json::Array(elements) => {
                 // An array cannot be converted, so with `as` only its elements count.
                 let mut each =
                     elements.iter().map(|element| self.converted(element, holds).unwrap_or_default());
@@ -159,11 +158,11 @@ impl Matcher {
     }
 
     #[inline(never)]
-    fn converted(&self, value: &Value, test: impl Fn(&Subject<'_>) -> bool) -> Option<bool> {
+    fn converted(&self, value: &Json<'_>, test: impl Fn(&Subject<'_>) -> bool) -> Option<bool> {
         Subject::of(value, self.cast).as_ref().map(test)
     }
 
-    fn has(&self, members: &Members, elements: &[Value], quantity: Quantity) -> bool {
+    fn has(&self, members: &Members, elements: &[Json<'_>], quantity: Quantity) -> bool {
         let mut subjects = elements.iter().map(|element| Subject::of(element, self.cast));
         match quantity {
             Quantity::Any => subjects.any(|subject| subject.is_some_and(|subject| members.contain(&subject))),
@@ -263,14 +262,14 @@ impl JsonType {
         ("array", Self::Array),
     ];
 
-    fn is_of(self, value: &Value) -> bool {
+    fn is_of(self, value: &Json<'_>) -> bool {
         match (self, value) {
-            (Self::Integer, Value::Number(number)) => Number::of(number).is_some_and(Number::is_whole),
-            (Self::String, Value::String(_))
-            | (Self::Number, Value::Number(_))
-            | (Self::Boolean, Value::Bool(_))
-            | (Self::Object, Value::Object(_))
-            | (Self::Array, Value::Array(_)) => true,
+            (Self::Integer, Json::Number(number)) => Number::of(number).is_some_and(Number::is_whole),
+            (Self::String, Json::Text(_))
+            | (Self::Number, Json::Number(_))
+            | (Self::Boolean, Json::Boolean(_))
+            | (Self::Object, Json::Object(_))
+            | (Self::Array, Json::Array(_)) => true,
             _ => false,
         }
     }

@@ -1,6 +1,6 @@
 //! Attributes inside attributes: JSON Pointers (RFC 6901).
 
-use serde_json::Value;
+use crate::json::Json;
 
 /// The unescaped steps of a pointer; `None` where it is none (RFC 6901 §3).
 pub(crate) fn parse(pointer: &str) -> Option<Box<[Box<str>]>> {
@@ -24,10 +24,10 @@ fn unescape(step: &str) -> Option<Box<str>> {
 }
 
 /// What a pointer's steps after the first lead to.
-pub(crate) fn follow<'v>(steps: &[Box<str>], start: &'v Value) -> Option<&'v Value> {
+pub(crate) fn follow<'v, 'b>(steps: &[Box<str>], start: &'v Json<'b>) -> Option<&'v Json<'b>> {
     steps.iter().try_fold(start, |value, step| match value {
-        Value::Object(members) => members.get(&**step),
-        Value::Array(elements) => elements.get(index(step)?),
+        Json::Object(object) => object.get(step),
+        Json::Array(elements) => elements.get(index(step)?),
         _ => None,
     })
 }

@@ -1,9 +1,9 @@
 //! The attributes of one context that an environment's definitions speak of.
 
-use serde_json::Value;
 use smallvec::SmallVec;
 
 use crate::attributes::Slot;
+use crate::json::Json;
 use crate::subject::Subject;
 
 /// Attributes by their slots. Few of all slots are taken, so they only lead to what is there.
@@ -16,7 +16,7 @@ pub(crate) struct Resolved<'c> {
 /// An attribute that is there: as it was sent, and as comparisons see it.
 #[derive(Debug)]
 pub(crate) struct Attribute<'c> {
-    pub(crate) value: &'c Value,
+    pub(crate) value: &'c Json<'c>,
     pub(crate) subject: Option<Subject<'c>>,
 }
 
@@ -28,7 +28,7 @@ impl<'c> Resolved<'c> {
         Self { places: SmallVec::from_elem(NOWHERE, slots), present: Vec::with_capacity(slots.min(8)) }
     }
 
-    pub(crate) fn set(&mut self, slot: Slot, value: Option<&'c Value>) {
+    pub(crate) fn set(&mut self, slot: Slot, value: Option<&'c Json<'c>>) {
         let Some(place) = self.places.get_mut(slot) else { return };
         *place = NOWHERE;
         if let Some(value) = value {

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use crate::buckets::Murmur3;
+use crate::json::Json;
 use crate::model::Cast;
 use crate::number::Number;
 use crate::version::Version;
@@ -19,7 +20,7 @@ pub(crate) enum Subject<'v> {
     Number(Number),
     Text(Text<'v>),
     /// An array or an object.
-    Structure(&'v Value),
+    Structure(&'v Json<'v>),
 }
 
 /// A text with what comparisons found out about it, which those of other flags ask again.
@@ -32,13 +33,13 @@ pub(crate) struct Text<'v> {
 
 impl<'v> Subject<'v> {
     /// `None` where the value cannot be converted.
-    pub(crate) fn of(value: &'v Value, cast: Option<Cast>) -> Option<Self> {
+    pub(crate) fn of(value: &'v Json<'_>, cast: Option<Cast>) -> Option<Self> {
         let plain = match value {
-            Value::Null => Self::Null,
-            Value::Bool(boolean) => Self::Boolean(*boolean),
-            Value::Number(number) => Self::Number(Number::of(number)?),
-            Value::String(text) => Self::Text(text.as_str().into()),
-            Value::Array(_) | Value::Object(_) => Self::Structure(value),
+            Json::Null => Self::Null,
+            Json::Boolean(boolean) => Self::Boolean(*boolean),
+            Json::Number(number) => Self::Number(Number::of(number)?),
+            Json::Text(text) => Self::Text(text.as_ref().into()),
+            Json::Array(_) | Json::Object(_) => Self::Structure(value),
         };
         match (cast, plain) {
             (None, plain)
@@ -97,10 +98,10 @@ pub(crate) struct Decimal {
 
 impl<'v> Identity<'v> {
     /// `None` for values of other types, which count as missing.
-    pub(crate) fn of(value: &'v Value) -> Option<Self> {
+    pub(crate) fn of(value: &'v Json<'_>) -> Option<Self> {
         match value {
-            Value::String(text) => Some(Self::Text(text)),
-            Value::Number(number) => {
+            Json::Text(text) => Some(Self::Text(text)),
+            Json::Number(number) => {
                 let mut decimal = Decimal { length: 0, digits: [0; Decimal::LONGEST] };
                 write!(decimal, "{}", Number::of(number)?.integer()?).ok()?;
                 Some(Self::Decimal(decimal))
@@ -146,22 +147,22 @@ pub(crate) fn fold(text: &str) -> Cow<'_, str> {
 }
 
 /// A text that is the same for equal values: members sorted, whole numbers without fraction.
-pub(crate) fn canonical(value: &Value) -> String {
+pub(crate) fn canonical(value: &Json<'_>) -> String {
     let mut text = String::new();
     write_canonical(value, &mut text);
     text
 }
 
-fn write_canonical(value: &Value, text: &mut String) {
+fn write_canonical(value: &Json<'_>, text: &mut String) {
     match value {
-        Value::Number(number) => {
+        Json::Number(number) => {
             // Writing to a String cannot fail.
             let _ = match Number::of(number) {
                 Some(number) => write!(text, "{number}"),
                 None => write!(text, "{number}"),
             };
         }
-        Value::Array(elements) => {
+        Json::Array(elements) => {
             text.push('[');
             for (index, element) in elements.iter().enumerate() {
                 if index > 0 {
@@ -171,23 +172,19 @@ fn write_canonical(value: &Value, text: &mut String) {
             }
             text.push(']');
         }
-        Value::Object(members) => {
-            let mut names: Vec<&String> = members.keys().collect();
-            names.sort_unstable();
+        Json::Object(object) => {
             text.push('{');
-            for (index, name) in names.into_iter().enumerate() {
+            for (index, (name, member)) in object.members().enumerate() {
                 if index > 0 {
                     text.push(',');
                 }
-                let _ = write!(text, "{}:", Value::String(name.clone()));
-                if let Some(member) = members.get(name) {
-                    write_canonical(member, text);
-                }
+                let _ = write!(text, "{}:", Value::from(name));
+                write_canonical(member, text);
             }
             text.push('}');
         }
         scalar => {
-            let _ = write!(text, "{scalar}");
+            let _ = write!(text, "{}", Value::from(scalar));
         }
     }
 }
@@ -199,7 +196,8 @@ mod tests {
 
     #[test]
     fn identities() {
-        let identity = |value: Value| Identity::of(&value).map(|identity| identity.as_str().to_owned());
+        let identity =
+            |value: Value| Identity::of(&Json::from(&value)).map(|identity| identity.as_str().to_owned());
         assert_eq!(identity(json!("ünï")), Some("ünï".to_owned()));
         assert_eq!(identity(json!("")), Some(String::new()));
         assert_eq!(identity(json!(42)), Some("42".to_owned()));
@@ -214,10 +212,10 @@ mod tests {
 
     #[test]
     fn canonical_text_is_the_same_for_equal_values() {
-        let one: Value = serde_json::from_str(r#"{"b":[1.0,{"y":2,"x":null}],"a":"\u00e9"}"#).unwrap();
-        let two: Value = serde_json::from_str(r#"{"a":"é","b":[1,{"x":null,"y":2e0}]}"#).unwrap();
-        assert_eq!(canonical(&one), canonical(&two));
-        assert_ne!(canonical(&json!({"a": "1"})), canonical(&json!({"a": 1})));
-        assert_ne!(canonical(&json!([[1], 2])), canonical(&json!([[1, 2]])));
+        let canonical = |text: &str| canonical(&Json::read(text.as_bytes()).unwrap());
+        let one = canonical(r#"{"b":[1.0,{"y":2,"x":null}],"a":"\u00e9"}"#);
+        assert_eq!(one, canonical(r#"{"a":"é","b":[1,{"x":null,"y":2e0}]}"#));
+        assert_ne!(canonical(r#"{"a":"1"}"#), canonical(r#"{"a":1}"#));
+        assert_ne!(canonical("[[1],2]"), canonical("[[1,2]]"));
     }
 }

@@ -2,15 +2,16 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use bytes::Bytes;
 use flagstone_layers::kernel::{Access, Problem, Response, RouteSpec};
 use flagstone_services::{
-    engine::{self, Evaluator, Reason, Resolution, trace::Trace},
+    engine::{self, Evaluator, Json, Object, Reason, Resolution, trace::Trace},
     keys::{KeyGrant, KeyKind},
 };
 use http::StatusCode;
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     POST, Routes,
@@ -179,18 +180,17 @@ fn wants_trace(context: &Context, grant: &KeyGrant) -> Result<bool, Problem> {
     Ok(trace)
 }
 
-/// The body; an empty one is an empty context.
-async fn read_body(context: &mut Context) -> Result<Value, Problem> {
+async fn read_body(context: &mut Context) -> Result<Bytes, Problem> {
     json::require_json(context.head.headers())?;
-    let bytes = context.bytes().await?;
-    if json::is_blank(&bytes) {
-        return Ok(json!({}));
-    }
-    serde_json::from_slice(&bytes).map_err(|error| json::bad_json(&error.to_string()))
+    context.bytes().await
 }
 
-/// The context of a body. A server key may give the time itself, for a preview.
-fn asked_by<'b>(body: &'b Value, grant: &KeyGrant) -> Result<engine::Context<'b>, Problem> {
+/// The context of a body; an empty one is an empty context. A server key may give the time itself, for a preview.
+fn asked_by<'b>(body: &'b Bytes, grant: &KeyGrant) -> Result<engine::Context<'b>, Problem> {
+    let body = match json::is_blank(body) {
+        true => Json::Object(Object::default()),
+        false => Json::read(body).map_err(|error| json::bad_json(&error.to_string()))?,
+    };
     let asked = engine::Context::from_sdk(body, Timestamp::now()).map_err(|error| {
         Problem::new(
             StatusCode::BAD_REQUEST,

@@ -8,9 +8,10 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use flagstone_layers::kernel::{Access, Problem, Response, RouteSpec};
 use flagstone_services::{
-    engine::{self, ErrorCode, Resolution},
+    engine::{self, ErrorCode, Json, Resolution},
     keys::{KeyGrant, KeyKind},
 };
 use http::{
@@ -19,7 +20,7 @@ use http::{
 };
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     POST, Routes,
@@ -158,14 +159,11 @@ impl JsonSchema for Failure {
 /// `POST /ofrep/v1/evaluate/flags`
 pub(crate) async fn all(mut context: Context) -> Result<Response, Problem> {
     let grant: Arc<KeyGrant> = context.attached()?;
-    let body = match read_body(&mut context).await? {
-        Ok(body) => body,
-        Err(detail) => return Ok(failure(None, "PARSE_ERROR", &detail)),
-    };
+    let body = read_body(&mut context).await?;
     let now = Timestamp::now();
     let asked = match asked_by(&body, &grant, now) {
         Ok(asked) => asked,
-        Err(detail) => return Ok(failure(None, "INVALID_CONTEXT", &detail)),
+        Err((code, detail)) => return Ok(failure(None, code, &detail)),
     };
     let snapshot = grant.environment.snapshot.load();
     let mut text = String::with_capacity(256 + snapshot.compiled.flags().len() * FLAG_BYTES);
@@ -208,13 +206,9 @@ pub(crate) async fn one(mut context: Context) -> Result<Response, Problem> {
     let grant: Arc<KeyGrant> = context.attached()?;
     let body = read_body(&mut context).await?;
     let key = context.parameter("key")?;
-    let body = match body {
-        Ok(body) => body,
-        Err(detail) => return Ok(failure(Some(&key), "PARSE_ERROR", &detail)),
-    };
     let asked = match asked_by(&body, &grant, Timestamp::now()) {
         Ok(asked) => asked,
-        Err(detail) => return Ok(failure(Some(&key), "INVALID_CONTEXT", &detail)),
+        Err((code, detail)) => return Ok(failure(Some(&key), code, &detail)),
     };
     let snapshot = grant.environment.snapshot.load();
     let Some(resolution) = snapshot.compiled.evaluate(&key, &asked) else {
@@ -267,16 +261,21 @@ fn detail_of(error: ErrorCode) -> &'static str {
     }
 }
 
-/// The body as JSON, or why it is none.
-async fn read_body(context: &mut Context) -> Result<Result<Value, String>, Problem> {
+async fn read_body(context: &mut Context) -> Result<Bytes, Problem> {
     json::require_json(context.head.headers())?;
-    let bytes = context.bytes().await?;
-    Ok(serde_json::from_slice(&bytes).map_err(|error| format!("The body is not JSON: {error}.")))
+    context.bytes().await
 }
 
-fn asked_by<'b>(body: &'b Value, grant: &KeyGrant, now: Timestamp) -> Result<engine::Context<'b>, String> {
+/// The context of a body, or the code and the detail of why it has none.
+fn asked_by<'b>(
+    body: &'b [u8],
+    grant: &KeyGrant,
+    now: Timestamp,
+) -> Result<engine::Context<'b>, (&'static str, String)> {
+    let body =
+        Json::read(body).map_err(|error| ("PARSE_ERROR", format!("The body is not JSON: {error}.")))?;
     let asked = engine::Context::from_ofrep(body, now)
-        .map_err(|error| format!("The context is not usable: {error}."))?;
+        .map_err(|error| ("INVALID_CONTEXT", format!("The context is not usable: {error}.")))?;
     Ok(match asked.requested_now().filter(|_| grant.kind == KeyKind::Server) {
         Some(now) => asked.at(now),
         None => asked,

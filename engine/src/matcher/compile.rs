@@ -332,7 +332,10 @@ fn time_test(leaf: &Leaf, faults: &mut Faults) -> Option<ScalarTest> {
         _ => Wanted::Equal,
     };
     let times = "times such as 2026-01-31T12:00:00Z, or seconds or milliseconds since 1970";
-    Some(ScalarTest::Time { wanted, times: each(leaf, faults, times, instant::of_value)? })
+    Some(ScalarTest::Time {
+        wanted,
+        times: each(leaf, faults, times, |value| instant::of_value(&value.into()))?,
+    })
 }
 
 /// A network, or an address as the network of itself alone.

@@ -1,5 +1,6 @@
 use serde_json::Value;
 
+use crate::json::Json;
 use crate::number::Number;
 use crate::subject::{Subject, canonical, fingerprint, fold};
 
@@ -29,7 +30,7 @@ impl Members {
                 }
                 Value::Number(number) => numbers.extend(Number::of(number)),
                 Value::Null => {}
-                other => others.push(canonical(other).into_boxed_str()),
+                other => others.push(canonical(&other.into()).into_boxed_str()),
             }
         }
         let (fingerprints, texts): (Vec<_>, Vec<_>) = sorted(texts).into_iter().unzip();
@@ -72,7 +73,7 @@ impl Members {
             Subject::Number(number) => {
                 self.numbers.binary_search(number).ok().map(|place| numbers_from + place)
             }
-            Subject::Boolean(boolean) => self.other(&Value::Bool(*boolean)).map(others_at),
+            Subject::Boolean(boolean) => self.other(&Json::Boolean(*boolean)).map(others_at),
             Subject::Structure(value) => self.other(value).map(others_at),
             Subject::Null => None,
         }
@@ -87,7 +88,7 @@ impl Members {
     }
 
     #[cold]
-    fn other(&self, value: &Value) -> Option<usize> {
+    fn other(&self, value: &Json<'_>) -> Option<usize> {
         if self.others.is_empty() {
             return None;
         }
