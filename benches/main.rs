@@ -4,6 +4,7 @@
 //! and never held to anything; statuses, counts and bodies are.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a bench that fails panics")]
 
+mod change;
 mod flags;
 #[expect(dead_code, reason = "it serves the whole-server tests, which do more")]
 #[path = "../tests/server/harness.rs"]
@@ -11,6 +12,7 @@ mod harness;
 mod machine;
 mod project;
 mod reload;
+mod replicas;
 mod sign_ins;
 mod start;
 mod streams;

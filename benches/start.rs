@@ -1,13 +1,13 @@
 //! Starts with many flags: how long until ready, how much memory; and with the most of them, how long a change takes until
 //! it is evaluated and streamed.
 
-use std::{thread, time::Instant};
+use std::time::Instant;
 
 use rusqlite::{Connection, Transaction, params};
 use serde_json::json;
 
 use crate::{
-    flags,
+    change, flags,
     harness::{Person, Server, Setup},
     machine::{self, median, millis, resident},
     project::{self, Client, ENVIRONMENT, PROJECT},
@@ -19,7 +19,6 @@ const FLAGS: usize = 1000;
 /// Flags made through the API; the others are copies of them.
 const MADE: usize = 4;
 const STARTS: usize = 5;
-const CHANGES: usize = 20;
 const EMAIL: &str = "admin@example.com";
 const PASSWORD: &str = "four measured words here";
 
@@ -46,7 +45,14 @@ fn measure() {
             millis(median(&mut times)),
             median(&mut memory) as f64 / 1024.0
         );
-        change(&setup, &key, projects * FLAGS);
+        let server = setup.clone().start();
+        change::measure(
+            &sign_in(&server),
+            [&server, &server],
+            &key,
+            &format!("{} flags", projects * FLAGS),
+            20,
+        );
     }
 }
 
@@ -140,45 +146,4 @@ fn copy_flag(
 /// An id that no other has.
 fn copy(kind: usize, number: usize, index: usize) -> String {
     format!("{kind:08x}-0000-7000-8000-{number:06x}{index:06x}")
-}
-
-/// Times changes of one flag: until its answer is another, and until a stream has it.
-fn change(setup: &Setup, key: &str, count: usize) {
-    let server = setup.clone().start();
-    let admin = sign_in(&server);
-    let bearer = format!("Bearer {key}");
-    let stream = server.stream("/api/v1/stream", &[("authorization", &bearer)]);
-    let client = Client::new(&server, key);
-    let (mut saved, mut evaluated, mut streamed) = (Vec::new(), Vec::new(), Vec::new());
-    for number in 0..CHANGES {
-        let enabled = number % 2 == 1;
-        let mut config = flags::config(0);
-        config["enabled"] = json!(enabled);
-        let change = admin.request("PUT", &project::config_of(0)).header("if-match", "*").json(&config);
-        let (client, poller) = (client.clone(), client.clone());
-        let begun = Instant::now();
-        let saving = thread::spawn(move || {
-            let answer = change.send();
-            assert_eq!(answer.status, 200, "{answer:?}");
-            let took = begun.elapsed();
-            // Whoever has this answer sees the change.
-            assert_eq!(client.evaluate(0)["value"], enabled);
-            took
-        });
-        let polling = thread::spawn(move || {
-            while poller.evaluate(0)["value"] != enabled {}
-            begun.elapsed()
-        });
-        assert_eq!(stream.data()["flagKey"], flags::key(0));
-        streamed.push(begun.elapsed());
-        saved.push(saving.join().unwrap());
-        evaluated.push(polling.join().unwrap());
-    }
-    println!(
-        "a change with {count} flags: evaluated after {:.1} ms, streamed after {:.1} ms, answered after {:.1} ms, \
-         medians of {CHANGES} (target ≤ 20)",
-        millis(median(&mut evaluated)),
-        millis(median(&mut streamed)),
-        millis(median(&mut saved))
-    );
 }

@@ -18,16 +18,14 @@ use crate::error::ServiceError;
 use crate::following::ArrivalObserver;
 use crate::hub::{EndReason, Event, EventKind, StreamCounters};
 use crate::keys::{KeyGrant, KeyTable};
+use crate::missed::Missed;
 use crate::projects::{Environment, Project};
 use crate::snapshot::{EnvironmentHandle, Loader, Patch, Snapshot, Snapshots};
-use crate::store::{self, Announcement, Db, Executor, StoreError, Transaction};
+use crate::store::{self, Announcement, Db, StoreError, Transaction};
 use crate::token::TokenHash;
 
 /// Longest wait for the changes before this one.
 const TURN: Duration = Duration::from_secs(10);
-
-/// The most changes of an environment that are told one by one when they were missed.
-const MISSED: u64 = 100;
 
 /// Makes changes, one after the other, so that snapshots are swapped in the order of their revisions.
 #[derive(Clone)]
@@ -182,6 +180,15 @@ impl Changes {
             if !other_file && known.as_ref().is_some_and(is_current) {
                 continue;
             }
+            let seen = known.as_ref().filter(|_| !other_file).map(|handle| handle.snapshot.load_full());
+            newest = newest.max(seen.is_some().then_some(row.changed_at));
+            let missed = Missed::read(&mut reader, &row, seen).await?;
+            if let Some(handle) = &known
+                && let Some(snapshot) = missed.snapshot(&mut reader, &row).await?
+            {
+                effects.extend(Effect::follow(handle, snapshot, missed.events(&row, now)));
+                continue;
+            }
             // A project's environments come one after the other; it is let go of before the next is read.
             let mut of_project = match loader.take().filter(|loader| loader.is_of(row.project_id)) {
                 Some(loader) => loader,
@@ -190,11 +197,7 @@ impl Changes {
             let snapshot = of_project.environment(&mut reader, &row).await?;
             loader = Some(of_project);
             if let Some(handle) = known {
-                let seen = if other_file { None } else { Some(handle.snapshot.load_full()) };
-                newest = newest.max(seen.is_some().then_some(row.changed_at));
-                let missed = missed_events(&mut reader, &row, seen.as_deref(), now).await?;
-                effects.push(Effect::Swap(handle.clone(), Arc::new(snapshot)));
-                effects.extend(missed.into_iter().map(|event| Effect::Publish(handle.clone(), event)));
+                effects.extend(Effect::follow(&handle, Arc::new(snapshot), missed.events(&row, now)));
             } else {
                 let handle = EnvironmentHandle::new(&row, &project, snapshot, &shared.counters);
                 effects.push(Effect::AddEnvironment(Arc::new(handle)));
@@ -227,31 +230,16 @@ impl Changes {
     }
 }
 
-/// What happened to an environment since the state `seen`: one event for each change, or one for all of them where they
-/// are many or not all known, or where the database forgot a part of what was seen.
-async fn missed_events(
-    executor: &mut impl Executor,
-    row: &Environment,
-    seen: Option<&Snapshot>,
-    now: Timestamp,
-) -> Result<Vec<Arc<Event>>, StoreError> {
-    let count =
-        seen.and_then(|seen| row.revision.checked_sub(seen.revision)).filter(|count| *count <= MISSED);
-    if let (Some(seen), Some(count)) = (seen, count)
-        && (seen.revision == 0
-            || store::changes::made_at(executor, row.id, seen.revision).await? == Some(seen.changed_at))
-    {
-        let rows = store::changes::since(executor, row.id, seen.revision).await?;
-        let event = |(revision, kind, key): &(u64, String, String)| match EventKind::parse(kind)? {
-            EventKind::Refetch => None,
-            kind => Some(Arc::new(Event::new(*revision, kind, Some(key), now))),
-        };
-        let events: Option<Vec<_>> = rows.iter().map(event).collect();
-        if let Some(events) = events.filter(|events| events.len() as u64 == count) {
-            return Ok(events);
-        }
+impl Effect {
+    /// What brings an environment to where other instances brought it.
+    fn follow(
+        handle: &Arc<EnvironmentHandle>,
+        snapshot: Arc<Snapshot>,
+        events: Vec<Arc<Event>>,
+    ) -> impl Iterator<Item = Self> {
+        let events = events.into_iter().map(|event| Self::Publish(handle.clone(), event));
+        std::iter::once(Self::Swap(handle.clone(), snapshot)).chain(events)
     }
-    Ok(vec![Arc::new(Event::new(row.revision, EventKind::Refetch, None, now))])
 }
 
 impl Shared {
@@ -301,20 +289,19 @@ impl Change {
                     ChangedEnvironment { row, snapshot, handle, missed: Vec::new() }
                 }
                 // Changed or made by another process.
-                known => {
-                    let snapshot = Snapshot::load(&mut self.transaction, &row).await?;
-                    let (handle, snapshot, missed) = match known {
-                        Some((handle, seen)) => {
-                            let missed =
-                                missed_events(&mut self.transaction, &row, Some(&seen), self.now).await?;
-                            (handle, Arc::new(snapshot), missed)
-                        }
-                        None => {
-                            let (handle, snapshot) = self.add_environment(&row, &project.key, snapshot);
-                            (handle, snapshot, Vec::new())
-                        }
+                Some((handle, seen)) => {
+                    let missed = Missed::read(&mut self.transaction, &row, Some(seen)).await?;
+                    let snapshot = match missed.snapshot(&mut self.transaction, &row).await? {
+                        Some(snapshot) => snapshot,
+                        None => Arc::new(Snapshot::load(&mut self.transaction, &row).await?),
                     };
+                    let missed = missed.events(&row, self.now);
                     ChangedEnvironment { row, snapshot, handle, missed }
+                }
+                None => {
+                    let snapshot = Snapshot::load(&mut self.transaction, &row).await?;
+                    let (handle, snapshot) = self.add_environment(&row, &project.key, snapshot);
+                    ChangedEnvironment { row, snapshot, handle, missed: Vec::new() }
                 }
             });
         }

@@ -12,6 +12,7 @@ pub mod flags;
 mod following;
 pub mod hub;
 pub mod keys;
+mod missed;
 pub mod page;
 pub mod projects;
 mod secrets;

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: the benches that measure times. What they show is in benches/README.md.
 
 use crate::children::Children;
+use crate::cluster::Cluster;
 use crate::failure::Failure;
 use crate::tools;
 use crate::workspace::{Profile, Workspace};
@@ -13,8 +14,10 @@ pub(crate) struct Bench {
 
 /// The one that needs no server.
 const ENGINE: &str = "engine";
+/// The one that needs PostgreSQL.
+const REPLICAS: &str = "replicas";
 
-static BENCHES: [Bench; 6] = [
+static BENCHES: [Bench; 7] = [
     Bench { name: "throughput", measures: "requests a second, as a share of bare hyper's" },
     Bench { name: ENGINE, measures: "evaluation alone, beside two other engines" },
     Bench {
@@ -22,6 +25,7 @@ static BENCHES: [Bench; 6] = [
         measures: "building and swapping the pipeline, idle and a thousand times under load",
     },
     Bench { name: "start", measures: "starts with 1,000 and 100,000 flags, and changes of one of them" },
+    Bench { name: REPLICAS, measures: "changes of one of 100,000 flags, as another instance sees them" },
     Bench { name: "streams", measures: "10,000 event streams: memory, and how soon a change reaches them" },
     Bench { name: "sign-ins", measures: "evaluation while a thousand people a second sign in" },
 ];
@@ -76,5 +80,9 @@ fn whole_server(children: &Children, workspace: &Workspace, name: &str) -> Resul
         .args(["--exact", &format!("{}::measure", name.replace('-', "_")), "--nocapture"])
         .env("FLAGSTONE_BIN", binary)
         .env("FLAGSTONE_BENCH_PROGRAMS", workspace.target.join("release"));
+    let cluster = (name == REPLICAS).then(|| Cluster::start(children)).transpose()?;
+    if let Some(cluster) = &cluster {
+        cluster.show_to(&mut command);
+    }
     children.run(command)
 }

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use flagstone_services::accounts::{NewUser, SignIn};
 use flagstone_services::actor::{Actor, Identity, Role};
+use flagstone_services::engine::Context;
+use flagstone_services::version::Expected;
 use flagstone_services::{Options, Services};
 use serde_json::json;
 
-use super::{Arc, Fixture, PROJECT, admin, anonymous, options};
+use super::{Arc, Fixture, PROJECT, admin, anonymous, member, options};
 
 /// The longest anything is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -42,15 +44,60 @@ async fn a_database_of_its_own_has_nobody_to_follow() {
 }
 
 #[tokio::test]
-async fn a_change_is_heard_of() {
+async fn what_is_heard_of_leads_to_the_same_state() {
     let fixture = Fixture::new().await;
     let Some(other) = hearing(&fixture).await else { return };
+    let (flags, segments, actor) = (&fixture.services.flags, &fixture.services.segments, member());
+    let same = async || {
+        until(|| other.revisions() == fixture.services.revisions()).await;
+        for environment in ["development", "staging", "production"] {
+            let [ours, theirs] = [&fixture.services, &other].map(|one| state(one, environment));
+            assert_eq!(ours, theirs);
+        }
+    };
     fixture.flag("search").await;
+    same().await;
     fixture.configure("search", "development", json!({"enabled": true})).await.unwrap();
-    until(|| other.revisions() == fixture.services.revisions()).await;
-    let handle = other.snapshots.get(PROJECT, "development").unwrap();
-    assert!(handle.snapshot.load().compiled.flag("search").unwrap().is_enabled());
+    same().await;
+    let renamed = json!({"key": "search", "type": "boolean", "name": "Find", "tags": ["ui"]});
+    flags.update(&actor, PROJECT, "search", Expected::Any, &renamed).await.unwrap();
+    same().await;
+    // Several between two looks, one of them about all that use it.
+    for key in ["base", "top"] {
+        fixture.flag(key).await;
+    }
+    let needs = json!({"enabled": true, "prerequisites": [{"flag": "base", "variants": ["on"]}]});
+    fixture.configure("top", "development", needs).await.unwrap();
+    fixture.configure("base", "development", json!({"enabled": true})).await.unwrap();
+    same().await;
+    let everybody = json!({"key": "everybody", "when": {"all": []}});
+    segments.create(&actor, PROJECT, &everybody).await.unwrap();
+    let rule = json!({"id": "all", "when": {"segment": "everybody"}, "serve": {"variant": "on"}});
+    let config = json!({"enabled": true, "rules": [rule], "fallthrough": {"variant": "off"}});
+    fixture.configure("search", "production", config).await.unwrap();
+    same().await;
+    for number in 0..12 {
+        fixture.flag(&format!("many-{number}")).await;
+    }
+    same().await;
+    flags.delete(&actor, PROJECT, "top", Expected::Any).await.unwrap();
+    flags.delete(&actor, PROJECT, "many-0", Expected::Any).await.unwrap();
+    fixture.flag("many-0").await;
+    same().await;
     other.close(PATIENCE).await.unwrap();
+}
+
+/// Revision, definitions, and what each flag answers.
+fn state(services: &Services, environment: &str) -> (u64, String, Vec<Option<String>>) {
+    let handle = services.snapshots.get(PROJECT, environment).unwrap();
+    let snapshot = handle.snapshot.load_full();
+    let definitions = String::from_utf8(handle.definitions(&snapshot).to_vec()).unwrap();
+    let answer = |key: &str| {
+        let resolution = snapshot.compiled.evaluate(key, &Context::empty(services.clock.now()))?;
+        resolution.variant.map(|variant| variant.key().to_owned())
+    };
+    let answers = ["search", "base", "top", "many-0"].map(answer);
+    (snapshot.revision, definitions, answers.into())
 }
 
 #[tokio::test]
