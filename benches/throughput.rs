@@ -39,8 +39,8 @@ fn measure() {
     let mut bare = Program::start(SERVER_CORES, "bare", &[]);
     let url = bare.line();
     let document = ureq::get(&url).call().unwrap().body_mut().read_to_string().unwrap();
-    let shared = machine::server().start();
-    let per_core = machine::server().variable("FLAGSTONE_SERVER__RUNTIME", "per_core").start();
+    let on = |runtime| machine::server().variable("FLAGSTONE_SERVER__RUNTIME", runtime).start();
+    let (shared, per_core) = (on("shared"), on("per_core"));
     let mut all = vec![Measured::new("bare hyper", None, Question::bare(&url, &document), bare.pid())];
     for (server, names, targets) in [
         (&shared, ["one flag, shared", "100 flags, shared"], [0.54, 0.30]),

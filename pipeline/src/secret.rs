@@ -96,10 +96,14 @@ pub(crate) fn looks_secret(key: &str) -> bool {
 fn is_slip(word: &str, known: &str) -> bool {
     const SHORTEST: usize = 5;
     let lengths = (SHORTEST.max(known.len() - 1), known.len() + 1);
-    // One slip changes the beginning or the end, never both: most words need no closer look.
-    let (word_bytes, known_bytes) = (word.as_bytes(), known.as_bytes());
-    let close = word_bytes.first() == known_bytes.first() || word_bytes.last() == known_bytes.last();
-    close && (lengths.0..=lengths.1).contains(&word.len()) && strsim::damerau_levenshtein(word, known) == 1
+    if !(lengths.0..=lengths.1).contains(&word.len()) {
+        return false;
+    }
+    // One slip leaves two letters at most that stand in neither the same beginning nor the same end: few words need a
+    // closer look.
+    let begin = word.bytes().zip(known.bytes()).take_while(|(one, other)| one == other).count();
+    let end = word.bytes().rev().zip(known.bytes().rev()).take_while(|(one, other)| one == other).count();
+    begin + end + 2 >= known.len() && strsim::damerau_levenshtein(word, known) == 1
 }
 
 fn is_key(word: &str) -> bool {

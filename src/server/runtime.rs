@@ -11,9 +11,10 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    thread,
+    thread::{self, JoinHandle},
 };
 
+use flagstone_layers::kernel::Panic;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -29,9 +30,9 @@ use super::drain::Drain;
 #[serde(rename_all = "snake_case")]
 pub(crate) enum RuntimeKind {
     /// One runtime for everything; its threads take work from each other.
-    #[default]
     Shared,
     /// One runtime of its own for each core; a connection stays where it began.
+    #[default]
     PerCore,
 }
 
@@ -45,6 +46,7 @@ pub(crate) enum DataPlane {
 pub(crate) struct Core {
     handle: Handle,
     connections: Arc<AtomicUsize>,
+    thread: JoinHandle<()>,
     /// Dropped, it ends the thread.
     _stop: oneshot::Sender<()>,
 }
@@ -88,7 +90,11 @@ impl DataPlane {
     {
         let least = match self {
             Self::Shared => None,
-            Self::PerCore(cores) => cores.iter().min_by_key(|core| core.connections.load(Ordering::Relaxed)),
+            // One that ended has none, so that all new ones would go there.
+            Self::PerCore(cores) => cores
+                .iter()
+                .filter(|core| !core.thread.is_finished())
+                .min_by_key(|core| core.connections.load(Ordering::Relaxed)),
         };
         let Some(core) = least else { return drain.spawn(serve(stream)) };
         let counted = Counted::new(&core.connections);
@@ -111,12 +117,14 @@ impl Core {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
-        thread::Builder::new().name(format!("core-{index}")).spawn(move || {
+        let thread = thread::Builder::new().name(format!("core-{index}")).spawn(move || {
             // Nothing is ever sent: it ends as the sender is dropped.
-            let _ = runtime.block_on(stopped);
+            if let Err(panic) = Panic::catch(|| runtime.block_on(stopped)) {
+                tracing::error!(core = index, %panic, "a core is lost, with its connections; the others go on");
+            }
             runtime.shutdown_background();
         })?;
-        Ok(Self { handle, connections: Arc::default(), _stop: stop })
+        Ok(Self { handle, connections: Arc::default(), thread, _stop: stop })
     }
 }
 
@@ -144,8 +152,7 @@ mod tests {
     use super::*;
 
     /// The threads that as many connections as there are cores, all open at the same time, are served on.
-    async fn threads(kind: RuntimeKind) -> HashSet<Option<String>> {
-        let data_plane = DataPlane::start(kind).unwrap();
+    async fn threads(data_plane: &DataPlane) -> HashSet<Option<String>> {
         let drain = Drain::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -172,13 +179,28 @@ mod tests {
     async fn each_core_gets_its_share() {
         let cores = thread::available_parallelism().unwrap().get();
         let expected: HashSet<_> = (0..cores).map(|index| Some(format!("core-{index}"))).collect();
-        assert_eq!(threads(RuntimeKind::PerCore).await, expected);
+        let data_plane = DataPlane::start(RuntimeKind::PerCore).unwrap();
+        assert_eq!(threads(&data_plane).await, expected);
     }
 
     #[tokio::test]
     async fn shared_they_stay_where_they_are() {
         let here = thread::current().name().map(str::to_owned);
-        assert_eq!(threads(RuntimeKind::Shared).await, HashSet::from([here]));
+        let data_plane = DataPlane::start(RuntimeKind::Shared).unwrap();
+        assert_eq!(threads(&data_plane).await, HashSet::from([here]));
+    }
+
+    #[tokio::test]
+    async fn a_core_that_is_lost_gets_no_more_connections() {
+        let mut data_plane = DataPlane::start(RuntimeKind::PerCore).unwrap();
+        let DataPlane::PerCore(cores) = &mut data_plane else { panic!("there are none") };
+        let lost = cores.first_mut().unwrap();
+        lost._stop = oneshot::channel().0;
+        while !lost.thread.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        let names = threads(&data_plane).await;
+        assert!(!names.contains(&Some("core-0".to_owned())), "{names:?}");
     }
 
     #[tokio::test]

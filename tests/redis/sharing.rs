@@ -24,8 +24,8 @@ fn two_servers_allow_exactly_as_many_as_one() {
     for requests in [50, 200] {
         let site = Site::new(redis.url(), requests);
         // A connection to Redis is not bound to the runtime of those who ask.
-        let per_core = site.setup().variable("FLAGSTONE_SERVER__RUNTIME", "per_core").start();
-        let servers = [site.server(), per_core];
+        let shared = site.setup().variable("FLAGSTONE_SERVER__RUNTIME", "shared").start();
+        let servers = [site.server(), shared];
         let (passed, refused) = (AtomicU64::new(0), AtomicU64::new(0));
         thread::scope(|scope| {
             for client in 0..8 {

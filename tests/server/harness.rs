@@ -183,6 +183,10 @@ impl Setup {
         if let Some(database) = self.database.as_ref().filter(|_| !named) {
             command.env("DATABASE_URL", database.address());
         }
+        // All tests may be run on another runtime than the default.
+        if let Some(runtime) = std::env::var_os("FLAGSTONE_TEST_RUNTIME") {
+            command.env("FLAGSTONE_SERVER__RUNTIME", runtime);
+        }
         command.envs(&self.variables);
         command
     }

@@ -12,6 +12,7 @@ mod clients;
 pub(crate) mod postgres;
 mod replicas;
 mod schemathesis;
+mod shared;
 
 /// A suite.
 pub(crate) struct Suite {
@@ -31,7 +32,7 @@ enum Program {
 }
 
 /// The slow suites, in the order they run.
-pub(crate) static SLOW: [Suite; 11] = [
+pub(crate) static SLOW: [Suite; 12] = [
     Suite { name: "clients", program: Program::Own(clients::run) },
     Suite { name: "load", program: Program::Target },
     Suite { name: "faults", program: Program::Target },
@@ -41,6 +42,7 @@ pub(crate) static SLOW: [Suite; 11] = [
     Suite { name: "postgres", program: Program::Own(postgres::run) },
     Suite { name: "redis", program: Program::Target },
     Suite { name: "replicas", program: Program::Own(replicas::run) },
+    Suite { name: "shared", program: Program::Own(shared::run) },
     Suite { name: "schemathesis", program: Program::Own(schemathesis::run) },
     Suite { name: "instructions", program: Program::Target },
 ];
