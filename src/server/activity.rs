@@ -67,9 +67,9 @@ pub(crate) struct Watched {
 }
 
 /// Judges a connection from what it did between ticks.
-pub(crate) struct Watchdog {
-    activity: Arc<Activity>,
-    timeouts: Timeouts,
+pub(crate) struct Watchdog<'a> {
+    activity: &'a Activity,
+    timeouts: &'a Timeouts,
     tick: Duration,
     in_head: Span,
     waiting: Span,
@@ -153,8 +153,8 @@ impl Activity {
 
 // === impl Watchdog ===
 
-impl Watchdog {
-    pub(crate) fn new(activity: Arc<Activity>, timeouts: Timeouts) -> Self {
+impl<'a> Watchdog<'a> {
+    pub(crate) fn new(activity: &'a Activity, timeouts: &'a Timeouts) -> Self {
         let tick = (timeouts.head / 2).min(timeouts.idle / 4).min(timeouts.write / 4);
         let tick = tick.max(Duration::from_millis(10));
         let (in_head, waiting, owing) = Default::default();
@@ -162,7 +162,7 @@ impl Watchdog {
     }
 
     /// Returns once the connection took too long.
-    pub(crate) async fn bites(mut self) {
+    pub(crate) async fn bites(&mut self) {
         let mut ticks = tokio::time::interval(self.tick);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         ticks.tick().await;
@@ -175,7 +175,7 @@ impl Watchdog {
     }
 
     fn is_over(&mut self) -> bool {
-        let activity = &self.activity;
+        let activity = self.activity;
         let (heads, waits) = (activity.heads.load(Ordering::Relaxed), activity.waits.load(Ordering::Relaxed));
         self.in_head.tick(heads % 2 == 1, heads, self.tick);
         self.waiting.tick(waits % 2 == 1, waits, self.tick);
@@ -291,7 +291,7 @@ mod tests {
 
     /// Ticks until the watchdog bites, at most `most`; `between` acts between ticks.
     fn ticks(activity: &Arc<Activity>, most: u32, between: impl Fn(&Activity)) -> Option<u32> {
-        let mut watchdog = Watchdog::new(Arc::clone(activity), TIMEOUTS);
+        let mut watchdog = Watchdog::new(activity, &TIMEOUTS);
         (1..=most).find(|_| {
             between(activity);
             watchdog.is_over()

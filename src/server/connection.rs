@@ -172,7 +172,7 @@ impl Connections {
         async move {
             let this = &open.0;
             let activity = Activity::new();
-            let watchdog = Watchdog::new(Arc::clone(&activity), this.limits.timeouts).bites();
+            let mut watchdog = Watchdog::new(&activity, &this.limits.timeouts);
             let served = async {
                 let peer = match this.client(&mut stream, peer).await {
                     Ok(client) => client,
@@ -186,10 +186,10 @@ impl Connections {
                 let service =
                     RequestService { connections: Arc::clone(this), activity: Arc::clone(&activity), peer };
                 let served = match spoken {
-                    Spoken::Http1(builder) => drive(builder.serve_connection(io, service), phase).await,
+                    Spoken::Http1(builder) => drive(pin!(builder.serve_connection(io, service)), phase).await,
                     // It is large, and rare.
                     Spoken::Other(builder) => {
-                        Box::pin(drive(builder.serve_connection(io, service), phase)).await
+                        drive(Box::pin(builder.serve_connection(io, service)).as_mut(), phase).await
                     }
                 };
                 if let Err(error) = served {
@@ -199,7 +199,7 @@ impl Connections {
             tokio::select! {
                 biased;
                 () = served => {}
-                () = watchdog => {}
+                () = watchdog.bites() => {}
             }
         }
     }
@@ -251,11 +251,10 @@ impl Drop for Open {
 }
 
 /// Serves a connection until it ends, or is to be dropped; while draining only to the end of its request.
-async fn drive<C>(connection: C, mut phase: watch::Receiver<Phase>) -> Result<(), BoxError>
+async fn drive<C>(mut connection: Pin<&mut C>, mut phase: watch::Receiver<Phase>) -> Result<(), BoxError>
 where
     C: GracefulConnection<Error: Into<BoxError>>,
 {
-    let mut connection = pin!(connection);
     tokio::select! {
         biased;
         served = connection.as_mut() => return served.map_err(Into::into),

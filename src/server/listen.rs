@@ -57,12 +57,10 @@ pub(crate) async fn accept(
             continue;
         };
         let (connections, phase) = (Arc::clone(&connections), drain.watch());
-        data_plane.spawn(&drain, stream, move |stream| {
-            let served = connections.serve(stream, peer, phase);
-            async move {
-                served.await;
-                drop(permit);
-            }
+        // What a future takes over from outside and what it waits for are two places in it, so what is large is made within.
+        data_plane.spawn(&drain, stream, move |stream| async move {
+            connections.serve(stream, peer, phase).await;
+            drop(permit);
         });
     }
 }

@@ -216,6 +216,21 @@ async fn ask(address: SocketAddr, path: &str) -> String {
     text
 }
 
+/// How large the future is that a function makes.
+fn size_of_future<F>(
+    _: impl FnOnce(Arc<Connections>, TcpStream, SocketAddr, watch::Receiver<Phase>) -> F,
+) -> usize {
+    size_of::<F>()
+}
+
+/// A stream holds one for days, and a future that is handed on is easily held twice.
+#[test]
+fn a_connection_is_small() {
+    let (size, of_hyper) =
+        (size_of_future(Connections::serve), size_of::<http1::Connection<Watched, RequestService>>());
+    assert!(size < of_hyper + 1024, "{size} bytes, of which hyper needs {of_hyper}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_that_meets_a_panic_has_an_answer_and_one_line_and_the_next_is_served() {
     let folder = tempfile::tempdir().unwrap();
