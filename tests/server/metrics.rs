@@ -194,8 +194,12 @@ fn each_series_moves_by_what_happened_and_no_other_does() {
     before = wait_until_moved(&server, &before, "a sign-in", &signed_in);
     let config = "/api/management/projects/{project}/flags/{flag}/environments/{environment}";
     admin.switch("theme", false);
-    let changed =
-        [("flag_stream_events_total", 1), (&asked("GET", config, 200), 1), (&asked("PUT", config, 200), 1)];
+    let changed = [
+        ("flag_revisions", 1),
+        ("flag_stream_events_total", 1),
+        (&asked("GET", config, 200), 1),
+        (&asked("PUT", config, 200), 1),
+    ];
     before = wait_until_moved(&server, &before, "a change", &changed);
 
     server.admin("POST", "/pipeline/reload").send();
