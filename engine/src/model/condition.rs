@@ -1,4 +1,5 @@
 use schemars::JsonSchema;
+use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -8,7 +9,7 @@ use crate::limits;
 use crate::operator::Operator;
 
 /// When a rule or a segment holds: a tree.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 #[serde(untagged)]
 pub enum Condition {
@@ -100,4 +101,42 @@ pub enum Cast {
     String,
     /// Numbers as they are, strings that are a JSON number.
     Number,
+}
+
+/// The members of all kinds, which are read in one go: whether it is this kind or that one is not tried one by one.
+#[derive(Deserialize)]
+struct Members {
+    all: Option<Vec<Condition>>,
+    any: Option<Vec<Condition>>,
+    not: Option<Box<Condition>>,
+    segment: Option<String>,
+    flag: Option<String>,
+    #[serde(default)]
+    variants: Vec<String>,
+    bucket: Option<Bucket>,
+    attribute: Option<String>,
+    op: Option<Operator>,
+    #[serde(default)]
+    values: Vec<Value>,
+    #[serde(default)]
+    ignore_case: bool,
+    #[serde(rename = "as")]
+    cast: Option<Cast>,
+}
+
+impl<'de> Deserialize<'de> for Condition {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match Members::deserialize(deserializer)? {
+            Members { all: Some(all), .. } => Self::All { all },
+            Members { any: Some(any), .. } => Self::Any { any },
+            Members { not: Some(not), .. } => Self::Not { not },
+            Members { segment: Some(segment), .. } => Self::Segment { segment },
+            Members { flag: Some(flag), variants, .. } => Self::Flag { flag, variants },
+            Members { bucket: Some(bucket), .. } => Self::Bucket { bucket },
+            Members { attribute: Some(attribute), op: Some(op), values, ignore_case, cast, .. } => {
+                Self::Leaf(Leaf { attribute, op, values, ignore_case, cast })
+            }
+            _ => return Err(D::Error::custom("not a condition")),
+        })
+    }
 }

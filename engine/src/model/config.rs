@@ -1,5 +1,5 @@
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::{Condition, Flag};
@@ -84,7 +84,7 @@ pub struct Rule {
 }
 
 /// What a rule or the fallthrough answers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 #[serde(untagged)]
 pub enum Serve {
@@ -142,6 +142,19 @@ pub enum By {
     One(String),
     /// The first of these that is present.
     First(#[schemars(length(min = 1, max = limits::BY))] Vec<String>),
+}
+
+impl<'de> Deserialize<'de> for Serve {
+    /// Both kinds are read in one go.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Members {
+            split: Option<Split>,
+            variant: Option<String>,
+        }
+        let Members { split, variant } = Members::deserialize(deserializer)?;
+        Ok(split.map_or(Self::Variant { variant }, |split| Self::Split { split }))
+    }
 }
 
 impl FlagConfig {
