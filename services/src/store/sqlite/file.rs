@@ -15,6 +15,9 @@ use super::super::db::Access;
 use super::super::db::StoreError;
 use super::super::migrations;
 
+/// 512 KiB of pages for each connection: the operating system keeps the file's pages already, and what is asked for
+/// often is in the server's own memory.
+const CACHE: &str = "PRAGMA cache_size = -512";
 /// What every SQLite database begins with.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
@@ -312,6 +315,7 @@ fn write_ahead(connection: &Connection, busy: Duration) -> rusqlite::Result<Stri
 
 fn configure(connection: &Connection, access: Access, busy: Duration) -> rusqlite::Result<()> {
     connection.busy_timeout(busy)?;
+    connection.execute_batch(CACHE)?;
     if access == Access::Read {
         return connection.execute_batch("PRAGMA query_only = ON;");
     }
