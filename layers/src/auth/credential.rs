@@ -57,8 +57,8 @@ fn session<'a>(headers: &'a HeaderMap, names: &[String]) -> Found<'a> {
 /// `Authorization: Bearer`, or else `X-API-Key`.
 fn sdk_key(headers: &HeaderMap) -> Found<'_> {
     match only(headers, &AUTHORIZATION) {
-        Some(Ok(text)) => match text.split_once(' ') {
-            Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => {
+        Some(Ok(text)) => match text.split_at_checked("bearer ".len()) {
+            Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer ") => {
                 Found::Credential(Credential::SdkKey(key.trim()))
             }
             _ => Found::Malformed,

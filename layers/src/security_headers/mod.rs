@@ -37,10 +37,11 @@ mod tokens;
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
-        CONTENT_SECURITY_POLICY, Entry, REFERRER_POLICY, SERVER, STRICT_TRANSPORT_SECURITY,
-        X_CONTENT_TYPE_OPTIONS, X_DNS_PREFETCH_CONTROL, X_FRAME_OPTIONS, X_XSS_PROTECTION,
+        CONTENT_SECURITY_POLICY, REFERRER_POLICY, SERVER, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+        X_DNS_PREFETCH_CONTROL, X_FRAME_OPTIONS, X_XSS_PROTECTION,
     },
 };
+use smallvec::SmallVec;
 
 pub use self::{
     preset::Preset,
@@ -122,10 +123,16 @@ impl Hook for SecurityHeaders {
     }
 }
 
-/// Sets a header unless it is there.
+/// Sets a header unless it is there. Nearly always it is not: to add it costs much less than to look first.
 fn set_default(headers: &mut HeaderMap, name: &HeaderName, value: &HeaderValue) {
-    if let Entry::Vacant(entry) = headers.entry(name) {
-        entry.insert(value.clone());
+    if headers.append(name, value.clone()) {
+        let mut values: SmallVec<[HeaderValue; 4]> = headers.get_all(name).iter().cloned().collect();
+        // What was added is the last.
+        values.pop();
+        headers.remove(name);
+        for theirs in values {
+            headers.append(name, theirs);
+        }
     }
 }
 

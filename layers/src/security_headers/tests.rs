@@ -59,13 +59,15 @@ async fn https_is_demanded_only_over_https() {
 async fn a_handler_keeps_its_own_and_the_server_is_not_named() {
     let inner = [
         ("content-security-policy", "default-src 'self'"),
+        ("content-security-policy", "frame-ancestors 'self'"),
         ("referrer-policy", "origin"),
         ("server", "flagstone"),
         ("x-powered-by", "coffee"),
     ];
     let seen = answer("", false, &inner).await;
-    assert_eq!(seen.header("content-security-policy"), "default-src 'self'");
-    assert_eq!(seen.header("referrer-policy"), "origin");
+    let values = |name: &str| seen.response.headers().get_all(name).iter().cloned().collect::<Vec<_>>();
+    assert_eq!(values("content-security-policy"), ["default-src 'self'", "frame-ancestors 'self'"]);
+    assert_eq!(values("referrer-policy"), ["origin"]);
     assert_eq!(seen.header("server") + &seen.header("x-powered-by"), "");
 }
 
