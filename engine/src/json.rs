@@ -53,13 +53,6 @@ impl<'b> Json<'b> {
     pub(crate) fn is_null(&self) -> bool {
         matches!(self, Self::Null)
     }
-
-    pub(crate) fn as_array(&self) -> Option<&[Self]> {
-        match self {
-            Self::Array(elements) => Some(elements),
-            _ => None,
-        }
-    }
 }
 
 impl<'b> Object<'b> {

@@ -100,26 +100,25 @@ enum JsonType {
 impl Matcher {
     /// Whether the attribute matches; `None` is an attribute that is missing.
     pub(crate) fn matches(&self, attribute: Option<&Attribute<'_>>, now: Nanoseconds) -> bool {
-        let Some(attribute) = attribute.filter(|attribute| !attribute.value.is_null()) else {
+        let Some(attribute) = attribute.filter(|attribute| !attribute.is_null()) else {
             return matches!(self.test, Test::IsNotSet);
         };
-        let value = attribute.value;
         match &self.test {
             Test::Never | Test::IsNotSet => false,
             Test::IsSet => true,
-            Test::IsType(types) => types.iter().any(|wanted| wanted.is_of(value)),
+            Test::IsType(types) => types.iter().any(|wanted| wanted.is_of(attribute.value)),
             Test::Equal { members, wanted } => self.equals(members, attribute, *wanted),
             Test::Elements { members, quantity } => {
-                value.as_array().is_some_and(|elements| self.has(members, elements, *quantity))
+                attribute.elements().is_some_and(|elements| self.has(members, elements, *quantity))
             }
-            Test::Size(sizes) => value.as_array().is_some_and(|elements| sizes.contains(&elements.len())),
+            Test::Size(sizes) => attribute.elements().is_some_and(|elements| sizes.contains(&elements.len())),
             Test::Scalar { test, every_element } => {
                 let holds = |subject: &Subject<'_>| test.holds(subject, now);
                 let each = |element| self.converted(element, holds).unwrap_or_default();
-                match value {
-                    Json::Array(elements) if *every_element => elements.iter().all(each),
-                    Json::Array(elements) => elements.iter().any(each),
-                    _ => self.whole(attribute, holds).unwrap_or_default(),
+                match attribute.elements() {
+                    Some(elements) if *every_element => elements.iter().all(each),
+                    Some(elements) => elements.iter().any(each),
+                    None => self.whole(attribute, holds).unwrap_or_default(),
                 }
             }
         }
@@ -134,8 +133,8 @@ impl Matcher {
     fn equals(&self, members: &Members, attribute: &Attribute<'_>, wanted: bool) -> bool {
         let holds = |subject: &Subject<'_>| members.contain(subject) == wanted;
         let whole = self.whole(attribute, holds);
-        match attribute.value {
-            Json::Array(elements) => {
+        match attribute.elements() {
+            Some(elements) => {
                 // An array cannot be converted, so with `as` only its elements count.
                 let mut each =
                     elements.iter().map(|element| self.converted(element, holds).unwrap_or_default());
@@ -145,7 +144,7 @@ impl Matcher {
                     whole.unwrap_or(true) && each.all(|it| it)
                 }
             }
-            _ => whole.unwrap_or_default(),
+            None => whole.unwrap_or_default(),
         }
     }
 

@@ -41,3 +41,17 @@ impl<'c> Resolved<'c> {
         self.present.get(*self.places.get(slot)?)
     }
 }
+
+impl<'c> Attribute<'c> {
+    pub(crate) fn is_null(&self) -> bool {
+        matches!(self.subject, Some(Subject::Null))
+    }
+
+    /// Those of an array.
+    pub(crate) fn elements(&self) -> Option<&'c [Json<'c>]> {
+        match self.subject {
+            Some(Subject::Structure(Json::Array(elements))) => Some(elements),
+            _ => None,
+        }
+    }
+}

@@ -30,7 +30,7 @@ mod stats;
 mod value;
 
 pub use self::{
-    body::{Body, BodyError, BodyLimit},
+    body::{Body, BodyError, BodyLimit, Reading},
     chain::{Instance, chain, chain_unfused},
     environment::Environment,
     exchange::{Client, Exchange, Matched, RequestId, Stopped},

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, str::FromStr, sync::Arc};
 
 use bytes::Bytes;
-use flagstone_layers::kernel::{Body, Exchange, Principal, Problem, Request, RequestHead};
+use flagstone_layers::kernel::{Body, Exchange, Principal, Problem, Reading, Request, RequestHead};
 use flagstone_services::{page::PageRequest, version::Expected};
 use http::{
     HeaderName, StatusCode,
@@ -87,7 +87,12 @@ impl Context {
 
     /// The body, whole.
     pub(crate) async fn bytes(&mut self) -> Result<Bytes, Problem> {
-        std::mem::take(&mut self.body).read().await.map_err(|error| body_problem(&error))
+        self.read().await.map_err(|error| body_problem(&error))
+    }
+
+    /// Reads the body.
+    pub(crate) fn read(&mut self) -> Reading {
+        std::mem::take(&mut self.body).read()
     }
 
     /// The body as a strict JSON document.

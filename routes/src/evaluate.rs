@@ -2,7 +2,6 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use bytes::Bytes;
 use flagstone_layers::kernel::{Access, Problem, Response, RouteSpec};
 use flagstone_services::{
     engine::{self, Evaluator, Json, Object, Reason, Resolution, trace::Trace},
@@ -28,6 +27,12 @@ const FLAG_BYTES: usize = 96;
 /// What [`write`] writes of one flag.
 enum Evaluation {}
 
+/// Who asks, and whether for a trace.
+struct Asker {
+    grant: Arc<KeyGrant>,
+    trace: bool,
+}
+
 const TAG: &str = "Evaluation";
 
 pub(crate) fn add(routes: &mut Routes) {
@@ -37,22 +42,24 @@ pub(crate) fn add(routes: &mut Routes) {
         Parameter::query("trace", description, json!({ "type": "boolean", "default": false }), json!(false))
     };
     let example = || json!({ "context": { "targetingKey": "user-1", "attributes": { "plan": "pro" } } });
-    routes.add(
+    routes.add_reader(
         RouteSpec::new(POST, "/api/v1/evaluate", "evaluate_all", AnyKey).inline(),
         Operation::new(TAG, "Evaluates all flags but archived ones")
             .described("For the environment of the key. An empty body is an empty context.")
             .with([trace()])
             .takes_context(asked, false, example())
             .gives("What each flag answers.", evaluations),
+        look,
         all,
     );
-    routes.add(
+    routes.add_reader(
         RouteSpec::new(POST, "/api/v1/evaluate/{flag}", "evaluate", AnyKey).inline(),
         Operation::new(TAG, "Evaluates one flag")
             .described("For the environment of the key. An empty body is an empty context.")
             .with([trace()])
             .takes_context(asked, false, example())
             .gives("What the flag answers.", of::<Evaluation>),
+        look,
         one,
     );
 }
@@ -100,12 +107,17 @@ impl JsonSchema for Evaluation {
     }
 }
 
+/// Who asks, in JSON.
+fn look(context: &Context) -> Result<Asker, Problem> {
+    let grant = context.attached()?;
+    let trace = wants_trace(context, &grant)?;
+    json::require_json(context.head.headers())?;
+    Ok(Asker { grant, trace })
+}
+
 /// `POST /api/v1/evaluate`: all flags of the key's environment but archived ones.
-pub(crate) async fn all(mut context: Context) -> Result<Response, Problem> {
-    let grant: Arc<KeyGrant> = context.attached()?;
-    let trace = wants_trace(&context, &grant)?;
-    let body = read_body(&mut context).await?;
-    let asked = asked_by(&body, &grant)?;
+fn all(context: &Context, Asker { grant, trace }: &Asker, body: &[u8]) -> Result<Response, Problem> {
+    let asked = asked_by(body, grant)?;
     let snapshot = grant.environment.snapshot.load();
     let evaluator = snapshot.compiled.evaluator(&asked);
     let mut text = String::with_capacity(16 + snapshot.compiled.flags().len() * FLAG_BYTES);
@@ -118,7 +130,7 @@ pub(crate) async fn all(mut context: Context) -> Result<Response, Problem> {
         count += 1;
         text.push_str(resolution.flag.key_json());
         text.push(':');
-        write(&mut text, &resolution, &evaluator, trace);
+        write(&mut text, &resolution, &evaluator, *trace);
     }
     text.push_str("}}");
     context.state.figures.evaluated(Protocol::Sdk, count);
@@ -126,11 +138,8 @@ pub(crate) async fn all(mut context: Context) -> Result<Response, Problem> {
 }
 
 /// `POST /api/v1/evaluate/{flag}`
-pub(crate) async fn one(mut context: Context) -> Result<Response, Problem> {
-    let grant: Arc<KeyGrant> = context.attached()?;
-    let trace = wants_trace(&context, &grant)?;
-    let body = read_body(&mut context).await?;
-    let asked = asked_by(&body, &grant)?;
+fn one(context: &Context, Asker { grant, trace }: &Asker, body: &[u8]) -> Result<Response, Problem> {
+    let asked = asked_by(body, grant)?;
     let key = context.parameter("flag")?;
     let snapshot = grant.environment.snapshot.load();
     let evaluator = snapshot.compiled.evaluator(&asked);
@@ -142,7 +151,7 @@ pub(crate) async fn one(mut context: Context) -> Result<Response, Problem> {
         return Err(no_flag());
     }
     let mut text = String::with_capacity(FLAG_BYTES);
-    write(&mut text, &resolution, &evaluator, trace);
+    write(&mut text, &resolution, &evaluator, *trace);
     context.state.figures.evaluated(Protocol::Sdk, 1);
     Ok(reply::json_bytes(text))
 }
@@ -180,13 +189,8 @@ fn wants_trace(context: &Context, grant: &KeyGrant) -> Result<bool, Problem> {
     Ok(trace)
 }
 
-async fn read_body(context: &mut Context) -> Result<Bytes, Problem> {
-    json::require_json(context.head.headers())?;
-    context.bytes().await
-}
-
 /// The context of a body; an empty one is an empty context. A server key may give the time itself, for a preview.
-fn asked_by<'b>(body: &'b Bytes, grant: &KeyGrant) -> Result<engine::Context<'b>, Problem> {
+fn asked_by<'b>(body: &'b [u8], grant: &KeyGrant) -> Result<engine::Context<'b>, Problem> {
     let body = match json::is_blank(body) {
         true => Json::Object(Object::default()),
         false => Json::read(body).map_err(|error| json::bad_json(&error.to_string()))?,

@@ -2,7 +2,6 @@
 
 use std::{cell::RefCell, fmt};
 
-use bytes::Bytes;
 use flagstone_layers::kernel::{BodyError, Problem};
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 use serde::{
@@ -81,7 +80,7 @@ pub(crate) fn body_problem(error: &BodyError) -> Problem {
 }
 
 /// Whether there is anything in a body but white space.
-pub(crate) fn is_blank(bytes: &Bytes) -> bool {
+pub(crate) fn is_blank(bytes: &[u8]) -> bool {
     bytes.iter().all(u8::is_ascii_whitespace)
 }
 

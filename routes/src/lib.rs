@@ -27,9 +27,15 @@ mod stream;
 mod table;
 mod unknown_flags;
 
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{self, Poll, Waker},
+};
 
-use flagstone_layers::kernel::{Call, Next, Problem, Request, Response, RouteSpec};
+use bytes::Bytes;
+use flagstone_layers::kernel::{BodyError, Call, Next, Problem, Request, Response, RouteSpec};
 use http::Method;
 
 pub use self::{
@@ -39,7 +45,7 @@ pub use self::{
     state::{Dependency, Figures, PipelineStatus, Protocol, Readiness, State, StreamOptions},
     table::{Table, TableError},
 };
-use self::{context::Context, openapi::Operation};
+use self::{context::Context, json::body_problem, openapi::Operation};
 
 /// All routes with their handlers. A route's id is its place.
 pub fn routes(state: &Arc<State>) -> Vec<(RouteSpec, Next)> {
@@ -111,18 +117,52 @@ impl Routes {
         F: Fn(Context) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Response, Problem>> + Send + 'static,
     {
-        let Some(state) = self.state.clone() else {
-            self.routes
-                .push((spec, Next::new(|request: Request| Call::Ready(fallback::no_server(&request)))));
-            return;
-        };
-        let endpoint = Next::new(move |request: Request| {
-            let exchange = Arc::clone(request.exchange());
-            let answer = handler(Context::new(Arc::clone(&state), request));
+        self.serve(spec, move |context| {
+            let exchange = Arc::clone(context.exchange());
+            let answer = handler(context);
             Call::Future(Box::pin(async move {
                 answer.await.unwrap_or_else(|problem| problem.into_response(&exchange))
             }))
         });
+    }
+
+    /// A handler that waits for nothing but the body. It looks at the head before that is read.
+    fn add_reader<T: Send + 'static>(
+        &mut self,
+        spec: RouteSpec,
+        operation: Operation,
+        look: fn(&Context) -> Result<T, Problem>,
+        answer: fn(&Context, &T, &[u8]) -> Result<Response, Problem>,
+    ) {
+        self.describe(&spec, operation);
+        self.serve(spec, move |mut context| {
+            let seen = match look(&context) {
+                Ok(seen) => seen,
+                Err(problem) => return Call::Ready(problem.into_response(context.exchange())),
+            };
+            let mut reading = context.read();
+            let respond = move |body: Result<Bytes, BodyError>| {
+                let body = body.map_err(|error| body_problem(&error));
+                let answer = body.and_then(|body| answer(&context, &seen, &body));
+                answer.unwrap_or_else(|problem| problem.into_response(context.exchange()))
+            };
+            // Most bodies are there by now, and need no future. Whoever waits for another polls it again, with a waker
+            // that wakes.
+            match Pin::new(&mut reading).poll(&mut task::Context::from_waker(Waker::noop())) {
+                Poll::Ready(body) => Call::Ready(respond(body)),
+                Poll::Pending => Call::Future(Box::pin(async move {
+                    let body = reading.await;
+                    respond(body)
+                })),
+            }
+        });
+    }
+
+    fn serve(&mut self, spec: RouteSpec, call: impl Fn(Context) -> Call + Send + Sync + 'static) {
+        let endpoint = match self.state.clone() {
+            Some(state) => Next::new(move |request: Request| call(Context::new(Arc::clone(&state), request))),
+            None => Next::new(|request: Request| Call::Ready(fallback::no_server(&request))),
+        };
         self.routes.push((spec, endpoint));
     }
 }

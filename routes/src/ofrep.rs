@@ -8,7 +8,6 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
 use flagstone_layers::kernel::{Access, Problem, Response, RouteSpec};
 use flagstone_services::{
     engine::{self, ErrorCode, Json, Resolution},
@@ -50,16 +49,17 @@ const TAG: &str = "OFREP";
 pub(crate) fn add(routes: &mut Routes) {
     use Access::AnyKey;
     let example = || json!({ "context": { "targetingKey": "user-1", "plan": "pro" } });
-    routes.add(
+    routes.add_reader(
         RouteSpec::new(POST, "/ofrep/v1/evaluate/flags", "ofrep_evaluate_all", AnyKey).inline(),
         Operation::new(TAG, "Evaluates all flags but archived ones")
             .described("OpenFeature's Remote Evaluation Protocol 0.3.")
             .takes_context(asked, true, example())
             .cached("What each flag answers, and where changes are told.", bulk)
             .answers(400, "The body or the context cannot be understood.", "application/json", of::<Failure>),
+        look,
         all,
     );
-    routes.add(
+    routes.add_reader(
         RouteSpec::new(POST, "/ofrep/v1/evaluate/flags/{key}", "ofrep_evaluate", AnyKey).inline(),
         Operation::new(TAG, "Evaluates one flag")
             .described("OpenFeature's Remote Evaluation Protocol 0.3.")
@@ -72,6 +72,7 @@ pub(crate) fn add(routes: &mut Routes) {
                 of::<Failure>,
             )
             .answers(404, "There is no such flag.", "application/json", of::<Failure>),
+        look,
         one,
     );
 }
@@ -156,12 +157,17 @@ impl JsonSchema for Failure {
     }
 }
 
+/// Who asks, in JSON.
+fn look(context: &Context) -> Result<Arc<KeyGrant>, Problem> {
+    let grant = context.attached()?;
+    json::require_json(context.head.headers())?;
+    Ok(grant)
+}
+
 /// `POST /ofrep/v1/evaluate/flags`
-pub(crate) async fn all(mut context: Context) -> Result<Response, Problem> {
-    let grant: Arc<KeyGrant> = context.attached()?;
-    let body = read_body(&mut context).await?;
+fn all(context: &Context, grant: &Arc<KeyGrant>, body: &[u8]) -> Result<Response, Problem> {
     let now = Timestamp::now();
-    let asked = match asked_by(&body, &grant, now) {
+    let asked = match asked_by(body, grant, now) {
         Ok(asked) => asked,
         Err((code, detail)) => return Ok(failure(None, code, &detail)),
     };
@@ -187,7 +193,7 @@ pub(crate) async fn all(mut context: Context) -> Result<Response, Problem> {
         known.write(response.headers_mut());
         return Ok(response);
     }
-    let token = context.state.services.stream_tokens.issue(&grant);
+    let token = context.state.services.stream_tokens.issue(grant);
     // Writing to a string cannot fail.
     let _ = write!(
         text,
@@ -202,11 +208,9 @@ pub(crate) async fn all(mut context: Context) -> Result<Response, Problem> {
 }
 
 /// `POST /ofrep/v1/evaluate/flags/{key}`
-pub(crate) async fn one(mut context: Context) -> Result<Response, Problem> {
-    let grant: Arc<KeyGrant> = context.attached()?;
-    let body = read_body(&mut context).await?;
+fn one(context: &Context, grant: &Arc<KeyGrant>, body: &[u8]) -> Result<Response, Problem> {
     let key = context.parameter("key")?;
-    let asked = match asked_by(&body, &grant, Timestamp::now()) {
+    let asked = match asked_by(body, grant, Timestamp::now()) {
         Ok(asked) => asked,
         Err((code, detail)) => return Ok(failure(Some(&key), code, &detail)),
     };
@@ -259,11 +263,6 @@ fn detail_of(error: ErrorCode) -> &'static str {
         ErrorCode::TargetingKeyMissing => "The flag is split by an attribute that the context lacks.",
         ErrorCode::General => "What is stored for this flag cannot be evaluated.",
     }
-}
-
-async fn read_body(context: &mut Context) -> Result<Bytes, Problem> {
-    json::require_json(context.head.headers())?;
-    context.bytes().await
 }
 
 /// The context of a body, or the code and the detail of why it has none.

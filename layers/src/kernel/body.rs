@@ -2,6 +2,7 @@ use std::{
     any::Any,
     fmt,
     future::Future,
+    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -42,6 +43,13 @@ enum Kind {
     Full(Bytes),
     Incoming(Incoming),
     Boxed(Pin<Box<dyn http_body::Body<Data = Bytes, Error = BoxError> + Send>>),
+}
+
+/// Reads a body to its end. It may be polled where it stands and moved after that.
+pub struct Reading {
+    body: Body,
+    first: Bytes,
+    rest: Vec<u8>,
 }
 
 /// How much of a body may be read, and how long that may take.
@@ -130,23 +138,8 @@ impl Body {
     }
 
     /// Reads all of it. A body in one piece is not copied.
-    pub async fn read(mut self) -> Result<Bytes, BodyError> {
-        let mut first = Bytes::new();
-        let mut rest = Vec::new();
-        while !self.kind.is_end_stream()
-            && let Some(frame) = self.frame().await
-        {
-            let Ok(data) = frame?.into_data() else { continue };
-            if first.is_empty() && rest.is_empty() {
-                first = data;
-            } else {
-                if rest.is_empty() {
-                    rest.extend_from_slice(&first);
-                }
-                rest.extend_from_slice(&data);
-            }
-        }
-        Ok(if rest.is_empty() { first } else { rest.into() })
+    pub fn read(self) -> Reading {
+        Reading { body: self, first: Bytes::new(), rest: Vec::new() }
     }
 
     /// Whether all of it is in memory: then nothing can wait, fail or panic while it is sent.
@@ -314,6 +307,40 @@ impl fmt::Debug for Body {
             .field("kind", &kind)
             .field("limited", &!self.limits.is_empty())
             .finish_non_exhaustive()
+    }
+}
+
+// === impl Reading ===
+
+impl Reading {
+    fn add(&mut self, data: Bytes) {
+        if self.first.is_empty() && self.rest.is_empty() {
+            self.first = data;
+            return;
+        }
+        if self.rest.is_empty() {
+            self.rest.extend_from_slice(&self.first);
+        }
+        self.rest.extend_from_slice(&data);
+    }
+}
+
+impl Future for Reading {
+    type Output = Result<Bytes, BodyError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        use http_body::Body as _;
+        while !self.body.kind.is_end_stream()
+            && let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(context)?)
+        {
+            if let Ok(data) = frame.into_data() {
+                self.add(data);
+            }
+        }
+        // Its tail notes the end now.
+        self.body = Body::empty();
+        let (first, rest) = (mem::take(&mut self.first), mem::take(&mut self.rest));
+        Poll::Ready(Ok(if rest.is_empty() { first } else { rest.into() }))
     }
 }
 
