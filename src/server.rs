@@ -11,3 +11,4 @@ mod linger;
 pub(crate) mod listen;
 pub(crate) mod proxy_protocol;
 pub(crate) mod runtime;
+mod when_woken;

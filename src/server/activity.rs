@@ -7,7 +7,7 @@
 
 use std::{
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -21,7 +21,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::linger::Linger;
+use super::{linger::Linger, when_woken::when_woken};
 
 /// How long a connection may take.
 #[derive(Clone, Copy, Debug)]
@@ -167,7 +167,7 @@ impl<'a> Watchdog<'a> {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         ticks.tick().await;
         loop {
-            ticks.tick().await;
+            when_woken(pin!(ticks.tick())).await;
             if self.is_over() {
                 return;
             }

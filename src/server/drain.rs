@@ -1,9 +1,11 @@
 //! The phases of a server's end (R74), as everybody who takes part sees them.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, pin::pin, time::Duration};
 
 use tokio::{runtime::Handle, sync::watch};
 use tokio_util::task::TaskTracker;
+
+use super::when_woken::when_woken;
 
 /// How far the end has come. Phases only go forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,7 +77,7 @@ impl Drain {
 /// Waits until the phase is `phase` or a later one.
 pub(crate) async fn reached(watch: &mut watch::Receiver<Phase>, phase: Phase) {
     // The sender lives as long as the server; without it there is nothing to wait for.
-    let _ = watch.wait_for(|now| *now >= phase).await;
+    let _ = when_woken(pin!(watch.wait_for(|now| *now >= phase))).await;
 }
 
 #[cfg(test)]
