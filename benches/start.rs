@@ -13,8 +13,12 @@ use crate::{
     project::{self, Client, ENVIRONMENT, PROJECT},
 };
 
-/// Projects, with a thousand flags each, and what of it is wanted.
-const SIZES: [(usize, &str); 2] = [(1, "≤ 300 ms, ≤ 30 MiB"), (100, "≤ 2 s, ≤ 200 MiB")];
+/// Projects, with a thousand flags each, whose rules are those of one of four or each another's, and what of it is wanted.
+const SIZES: [(usize, Rules, &str); 3] = [
+    (1, Rules::OfFour, "≤ 300 ms, ≤ 30 MiB"),
+    (100, Rules::OfFour, "≤ 2 s, ≤ 200 MiB"),
+    (100, Rules::OfEach, "the same, for comparison"),
+];
 const FLAGS: usize = 1000;
 /// Flags made through the API; the others are copies of them.
 const MADE: usize = 4;
@@ -22,12 +26,19 @@ const STARTS: usize = 5;
 const EMAIL: &str = "admin@example.com";
 const PASSWORD: &str = "four measured words here";
 
+/// Which rules flags have.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Rules {
+    OfFour,
+    OfEach,
+}
+
 #[test]
 fn measure() {
     println!("{}", machine::describe());
-    for (projects, target) in SIZES {
+    for (projects, rules, target) in SIZES {
         let setup = prepared();
-        let key = seed(&setup, projects);
+        let key = seed(&setup, projects, rules);
         let mut times = Vec::new();
         let mut memory = Vec::new();
         for _ in 0..STARTS {
@@ -40,7 +51,7 @@ fn measure() {
             }
         }
         println!(
-            "{} flags in {projects} projects: ready after {:.0} ms, {:.0} MiB resident, medians of {STARTS} (target {target})",
+            "{} flags in {projects} projects, rules {rules:?}: ready after {:.0} ms, {:.0} MiB resident, medians of {STARTS} (target {target})",
             projects * FLAGS,
             millis(median(&mut times)),
             median(&mut memory) as f64 / 1024.0
@@ -72,7 +83,7 @@ fn sign_in(server: &Server) -> Person<'_> {
 }
 
 /// Fills the database with so many projects. Returns a client key of the first.
-fn seed(setup: &Setup, projects: usize) -> String {
+fn seed(setup: &Setup, projects: usize, rules: Rules) -> String {
     let mut server = setup.clone().start();
     let key = project::make(&sign_in(&server), MADE);
     server.signal("TERM");
@@ -81,7 +92,7 @@ fn seed(setup: &Setup, projects: usize) -> String {
     let mut database = Connection::open(setup.folder().join("bench.db")).unwrap();
     let transaction = database.transaction().unwrap();
     for project in 0..projects {
-        copy_project(&transaction, project);
+        copy_project(&transaction, project, rules);
     }
     transaction.commit().unwrap();
     let count: isize = database.query_row("SELECT COUNT(*) FROM flags", [], |row| row.get(0)).unwrap();
@@ -90,7 +101,7 @@ fn seed(setup: &Setup, projects: usize) -> String {
 }
 
 /// Copies the project that was made, with its environments; the one of number 0 is itself and only gets its further flags.
-fn copy_project(database: &Transaction<'_>, number: usize) {
+fn copy_project(database: &Transaction<'_>, number: usize, rules: Rules) {
     let project = |id: &str| if number == 0 { id.to_owned() } else { copy(1, number, 0) };
     let select = "SELECT id FROM projects WHERE key = ?1";
     let original: String = database.query_row(select, [PROJECT], |row| row.get(0)).unwrap();
@@ -121,7 +132,7 @@ fn copy_project(database: &Transaction<'_>, number: usize) {
     }
     let first = if number == 0 { MADE } else { 0 };
     for index in first..FLAGS {
-        copy_flag(database, &original, (&project, &configured), number, index);
+        copy_flag(database, &original, (&project, &configured), number, index, rules);
     }
 }
 
@@ -132,15 +143,20 @@ fn copy_flag(
     (project, environment): (&str, &str),
     number: usize,
     index: usize,
+    rules: Rules,
 ) {
     let insert = "INSERT INTO flags SELECT ?1, ?2, ?3, replace(definition, '\"' || key || '\"', '\"' || ?3 || '\"'), \
          search, archived, version, created_at, updated_at FROM flags WHERE project_id = ?4 AND key = ?5";
     let id = copy(3, number, index);
     let (key, template) = (flags::key(index), flags::key(index % MADE));
     assert_eq!(database.execute(insert, params![id, project, key, original, template]).unwrap(), 1);
-    let insert = "INSERT INTO flag_configs SELECT ?1, ?2, c.config, c.version, c.updated_at FROM flag_configs c \
-         JOIN flags f ON f.id = c.flag_id WHERE f.project_id = ?3 AND f.key = ?4";
-    assert_eq!(database.execute(insert, params![id, environment, original, template]).unwrap(), 1);
+    let insert = "INSERT INTO flag_configs SELECT ?1, ?2, replace(c.config, '\"team\"', ?5), c.version, c.updated_at \
+         FROM flag_configs c JOIN flags f ON f.id = c.flag_id WHERE f.project_id = ?3 AND f.key = ?4";
+    let plan = match rules {
+        Rules::OfFour => "\"team\"".to_owned(),
+        Rules::OfEach => format!("\"team-{number}-{index}\""),
+    };
+    assert_eq!(database.execute(insert, params![id, environment, original, template, plan]).unwrap(), 1);
 }
 
 /// An id that no other has.
