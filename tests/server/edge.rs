@@ -85,6 +85,36 @@ fn a_connection_outlives_a_refusal_whose_body_comes_late() {
 }
 
 #[test]
+fn a_body_that_comes_late_and_in_pieces_is_evaluated_like_one_that_is_there() {
+    let server = Server::demo();
+    let (host, key) = (server.address(), server.client_key());
+    let body = r#"{"context":{"targetingKey":"user-1","plan":"pro"}}"#;
+    for path in ["/ofrep/v1/evaluate/flags/beta-search", "/api/v1/evaluate/beta-search"] {
+        let there = server.post(path).key(&key).header("content-type", "application/json").body(body).send();
+        assert_eq!(there.status, 200, "{there:?}");
+        let mut socket = TcpStream::connect(host).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let length = body.len();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\nExpect: 100-continue\r\n\r\n"
+        );
+        socket.write_all(head.as_bytes()).unwrap();
+        // Said when somebody waits for the body.
+        let mut asked = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
+        socket.read_exact(&mut asked).unwrap();
+        assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
+        for piece in body.as_bytes().chunks(10) {
+            socket.write_all(piece).unwrap();
+        }
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).unwrap();
+        let text = String::from_utf8_lossy(&answer);
+        assert!(text.starts_with("HTTP/1.1 200") && answer.ends_with(&there.body), "{text}");
+    }
+}
+
+#[test]
 fn requests_sent_all_at_once_are_answered_one_by_one() {
     let server = Server::demo();
     let request = format!("GET /health HTTP/1.1\r\nHost: {}\r\n\r\n", server.address());
