@@ -101,6 +101,8 @@ struct Answer {
     stage: Stage,
     /// Other answers share the connection.
     multiplexed: bool,
+    /// A refusal may end the connection: of the request's body more may stay unread than is read for nobody.
+    ends_if_refused: bool,
     service: RequestService,
 }
 
@@ -398,7 +400,9 @@ impl Service<http::Request<Incoming>> for RequestService {
     fn call(&self, request: http::Request<Incoming>) -> Answer {
         let multiplexed = request.version() == Version::HTTP_2;
         self.activity.head_read(!request.body().is_end_stream(), multiplexed);
-        Answer { stage: Stage::Begun(request), multiplexed, service: self.clone() }
+        let is_long = request.body().size_hint().exact().is_none_or(|bytes| bytes > Body::DISCARDED);
+        let ends_if_refused = is_long && !multiplexed;
+        Answer { stage: Stage::Begun(request), multiplexed, ends_if_refused, service: self.clone() }
     }
 }
 
@@ -408,16 +412,21 @@ impl Future for Answer {
     type Output = Result<http::Response<AnswerBody>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { stage, multiplexed, service } = &mut *self;
+        let Self { stage, multiplexed, ends_if_refused, service } = &mut *self;
         let mut call = match mem::replace(stage, Stage::Called(Guarded(None))) {
             Stage::Begun(request) => service.begin(request),
             Stage::Called(call) => call,
         };
-        let Poll::Ready(response) = Pin::new(&mut call).poll(context) else {
+        let Poll::Ready(mut response) = Pin::new(&mut call).poll(context) else {
             *stage = Stage::Called(call);
             return Poll::Pending;
         };
-        service.activity.answered(response.status());
+        let status = response.status();
+        service.activity.answered(status);
+        // Else its client would send the next request on a connection that is being closed.
+        if *ends_if_refused && (status.is_client_error() || status.is_server_error()) {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         let activity = multiplexed.then(|| Arc::clone(&service.activity));
         Poll::Ready(Ok(response.map(|body| AnswerBody::new(body, activity))))
     }

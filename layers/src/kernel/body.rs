@@ -112,6 +112,9 @@ pub(super) struct Tail {
 // === impl Body ===
 
 impl Body {
+    /// The most of a request's body that is read for nobody, in bytes. With more of it unread its connection ends.
+    pub const DISCARDED: u64 = 64 << 10;
+
     /// No body.
     pub fn empty() -> Self {
         Self::default()
@@ -359,15 +362,12 @@ impl BodyError {
 // === impl Kind ===
 
 impl Kind {
-    /// The longest body that is read for nobody, in bytes.
-    const DISCARDED: u64 = 64 << 10;
-
     /// Whether a short body is still to come, such as that of a request that was refused. If it were left unread, the
     /// connection would be closed under a client that means to go on with it, and its next request lost.
     fn is_left_over(&self) -> bool {
         use http_body::Body as _;
         let Self::Incoming(incoming) = self else { return false };
-        incoming.size_hint().exact().is_some_and(|bytes| (1..=Self::DISCARDED).contains(&bytes))
+        incoming.size_hint().exact().is_some_and(|bytes| (1..=Body::DISCARDED).contains(&bytes))
     }
 
     fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
