@@ -1,12 +1,6 @@
 //! OpenFeature's Remote Evaluation Protocol 0.3 (R90). Answers are in its shapes, errors too.
 
-use std::{
-    borrow::Cow,
-    collections::hash_map::DefaultHasher,
-    fmt::Write as _,
-    hash::{Hash, Hasher},
-    sync::Arc,
-};
+use std::{borrow::Cow, fmt::Write as _, sync::Arc};
 
 use flagstone_layers::kernel::{Access, Problem, Response, RouteSpec};
 use flagstone_services::{
@@ -20,6 +14,7 @@ use http::{
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::json;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     POST, Routes,
@@ -338,9 +333,7 @@ impl std::fmt::Display for Tag {
 
 /// Hashes what the client would get, so that the tag covers the whole context, every rule and the time.
 fn digest(text: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    hasher.finish()
+    xxh3_64(text.as_bytes())
 }
 
 #[cfg(test)]

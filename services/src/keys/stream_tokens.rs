@@ -28,29 +28,36 @@ const PAYLOAD: usize = 40;
 /// Signs and checks stream tokens.
 pub struct StreamTokens {
     /// The newest signs, all verify.
-    secrets: Vec<(String, [u8; 32])>,
+    secrets: Vec<Signer>,
     clock: Clock,
     table: Arc<KeyTable>,
+}
+
+/// A signing key, made ready once.
+struct Signer {
+    id: String,
+    keyed: Hmac<Sha256>,
 }
 
 impl StreamTokens {
     /// Reads the signing keys; makes the first one.
     pub(crate) async fn open(db: &Db, clock: Clock, table: Arc<KeyTable>) -> Result<Self, ServiceError> {
         let secrets = secrets::of_purpose(db, &clock, PURPOSE).await?;
+        let secrets = secrets.into_iter().map(|(id, secret)| Signer::new(id, &secret)).collect();
         Ok(Self { secrets, clock, table })
     }
 
     /// A token that opens a stream on the key's environment for ten minutes.
     pub fn issue(&self, grant: &KeyGrant) -> String {
         // `open` left no empty list.
-        let Some((id, secret)) = self.secrets.first() else { return String::new() };
+        let Some(signer) = self.secrets.first() else { return String::new() };
         let expiry = self.clock.now().as_second().saturating_add_unsigned(LIFE.as_secs());
         let mut payload = [0; PAYLOAD];
         payload[..8].copy_from_slice(&expiry.to_be_bytes());
         payload[8..24].copy_from_slice(grant.id.as_bytes());
         payload[24..].copy_from_slice(grant.environment.id.as_bytes());
-        let mut token = format!("{id}.{}", URL_SAFE_NO_PAD.encode(payload));
-        let tag = tag(secret, &token).finalize().into_bytes();
+        let mut token = format!("{}.{}", signer.id, URL_SAFE_NO_PAD.encode(payload));
+        let tag = signer.tag(&token).finalize().into_bytes();
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(tag, &mut token);
         token
@@ -60,11 +67,11 @@ impl StreamTokens {
     pub fn verify(&self, token: &str) -> Option<Arc<KeyGrant>> {
         let (signed, presented) = token.rsplit_once('.')?;
         let (id, payload) = signed.split_once('.')?;
-        let (_, secret) = self.secrets.iter().find(|(other, _)| other == id)?;
+        let signer = self.secrets.iter().find(|signer| signer.id == id)?;
         let mut presented_tag = [0; 32];
         let length = URL_SAFE_NO_PAD.decode_slice(presented, &mut presented_tag).ok()?;
         // Compares in constant time.
-        tag(secret, signed).verify_slice(presented_tag.get(..length)?).ok()?;
+        signer.tag(signed).verify_slice(presented_tag.get(..length)?).ok()?;
         let payload: [u8; PAYLOAD] = URL_SAFE_NO_PAD.decode(payload).ok()?.try_into().ok()?;
         let expiry = i64::from_be_bytes(payload[..8].try_into().ok()?);
         let now = self.clock.now();
@@ -76,9 +83,13 @@ impl StreamTokens {
     }
 }
 
-#[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
-fn tag(secret: &[u8; 32], text: &str) -> Hmac<Sha256> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("a key of 32 bytes");
-    mac.update(text.as_bytes());
-    mac
+impl Signer {
+    #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
+    fn new(id: String, secret: &[u8; 32]) -> Self {
+        Self { id, keyed: Hmac::new_from_slice(secret).expect("a key of 32 bytes") }
+    }
+
+    fn tag(&self, text: &str) -> Hmac<Sha256> {
+        self.keyed.clone().chain_update(text)
+    }
 }
