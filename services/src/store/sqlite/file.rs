@@ -314,13 +314,14 @@ fn write_ahead(connection: &Connection, busy: Duration) -> rusqlite::Result<Stri
 }
 
 fn configure(connection: &Connection, access: Access, busy: Duration) -> rusqlite::Result<()> {
+    // First of all: what follows reads the file, and where that fails the connection is closed.
+    set_kept_log(connection, true)?;
     connection.busy_timeout(busy)?;
     connection.execute_batch(CACHE)?;
     if access == Access::Read {
-        return connection.execute_batch("PRAGMA query_only = ON;");
+        connection.execute_batch("PRAGMA query_only = ON;")?;
+        return set_kept_log(connection, false);
     }
-    // Until the file is known to be whole.
-    set_kept_log(connection, true)?;
     let mode = write_ahead(connection, busy)?;
     if mode != "wal" {
         tracing::warn!(mode, "the file system takes no write-ahead log: readers wait for writers");
