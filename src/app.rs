@@ -42,7 +42,7 @@ use crate::{
         descriptors,
         drain::{Drain, Phase},
         listen,
-        runtime::DataPlane,
+        runtime::{self, DataPlane},
     },
     settings::{BadSetting, Loaded, Settings, environment_variables},
 };
@@ -140,6 +140,9 @@ impl App {
         let figures = Figures::new(&layers, QueryDurations::new(), VERSION);
         let mut options = service_options(&settings, &figures)?;
         options.accounts.background = Some(background.clone());
+        // A flood of sign-ins leaves half of the cores alone.
+        let at_a_time = &mut options.accounts.hashing.at_a_time;
+        *at_a_time = (*at_a_time).min(runtime::cores() / 2).max(1);
         let services = Services::open(options).await?;
         tracing::info!(database = %settings.database.url, "the database is open and migrated");
         let demo = first_admin(&services, &settings, start).await?;

@@ -54,6 +54,11 @@ pub(crate) struct Core {
 /// Counts a connection of a core for as long as it lives.
 struct Counted(Arc<AtomicUsize>);
 
+/// The cores that this process may use.
+pub(crate) fn cores() -> usize {
+    thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
 // === impl DataPlane ===
 
 impl DataPlane {
@@ -65,8 +70,7 @@ impl DataPlane {
         match kind {
             RuntimeKind::Shared => Ok(Self::Shared),
             RuntimeKind::PerCore => {
-                let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-                (0..cores).map(Core::start).collect::<Result<_, _>>().map(Self::PerCore)
+                (0..cores()).map(Core::start).collect::<Result<_, _>>().map(Self::PerCore)
             }
         }
     }
